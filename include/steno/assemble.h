@@ -1,0 +1,42 @@
+/*
+ * assemble: captures → participant files and the manifest. A pure function of the capture: same capture in, same bytes
+ * out; can be run again at any time, also on what a crash left.
+ */
+#ifndef STENO_ASSEMBLE_H
+#define STENO_ASSEMBLE_H
+
+#include "steno/base/log.h"
+
+#include <jansson.h>
+
+typedef enum { STENO_OUTPUTS_PARTICIPANT, STENO_OUTPUTS_TRACK } StenoOutputs;
+typedef enum { STENO_AUDIO_COPY, STENO_AUDIO_AAC } StenoAudio;
+
+typedef struct {
+    const char *capture; /* the folder */
+    const char *output;  /* folder for files and manifest.json; made if missing; what we write there is replaced */
+    StenoOutputs outputs;
+    StenoAudio audio;
+    const StenoLog *log;
+    /* Called now and then with 0.0–1.0; may be NULL. */
+    void (*progress)(gpointer user, double done);
+    gpointer user;
+} StenoAssembleOptions;
+
+/*
+ * Makes the files and, last, manifest.json (temporary name, fsync, rename). *manifest (may be NULL) is the caller's.
+ * NOTHING_RECORDED when no track holds a frame (the manifest is written all the same), CAPTURE_DAMAGED, STORAGE_*.
+ */
+gboolean steno_assemble(const StenoAssembleOptions *options, json_t **manifest, GError **error);
+
+/*
+ * Checks a finished recording against its manifest.json: schema, size, SHA-256, that each file opens and its duration
+ * and tracks are as told, no foreign or missing files. VERIFY_FAILED; each fault is a line given to `fault`.
+ */
+gboolean steno_verify(const char *folder, void (*fault)(gpointer user, const char *file, const char *words), gpointer user,
+                      GError **error);
+
+/* Is the text a lawful manifest (docs/manifest.schema.json)? VERIFY_FAILED with a JSON pointer. The caller owns it. */
+json_t *steno_manifest_parse(const char *text, gsize bytes, GError **error);
+
+#endif

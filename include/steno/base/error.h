@@ -1,0 +1,44 @@
+/*
+ * The error domain of the house: one GError domain, one table (errors.def).
+ *
+ * A message says what was being done, with what, what came back, and what the user can do. Secrets never go into a
+ * message.
+ */
+#ifndef STENO_BASE_ERROR_H
+#define STENO_BASE_ERROR_H
+
+#include <glib.h>
+
+#define STENO_ERROR (steno_error_quark())
+
+typedef enum {
+#define STENO_ERROR_ROW(name, slug, exit_code, http_status, words) STENO_ERROR_##name,
+#include "steno/base/errors.def"
+#undef STENO_ERROR_ROW
+    STENO_ERROR_COUNT
+} StenoError;
+
+GQuark steno_error_quark(void);
+
+/* The short name of an error, as it stands in JSON and in the manifest ("token-refused"). Static. */
+const char *steno_error_slug(StenoError code);
+
+/* The error of a slug; FALSE when there is none. */
+gboolean steno_error_from_slug(const char *slug, StenoError *code);
+
+/* What the error means, a few words for --help and the documentation. Static. */
+const char *steno_error_words(StenoError code);
+
+/* The exit code of `steno` for an error: of its own domain by the table, STORAGE_* for a GFileError, else 1. NULL is 0. */
+int steno_error_exit_code(const GError *error);
+
+/* The HTTP status of an error of this domain. */
+int steno_error_http_status(StenoError code);
+
+/*
+ * Sets *error from errno: ENOSPC and EDQUOT become STORAGE_FULL, EACCES, EPERM, EROFS and ENOENT STORAGE_UNWRITABLE, all
+ * else STORAGE_FAILED. The message is "<what was being done>: <words of errno>". Returns FALSE, for `return`.
+ */
+gboolean steno_error_set_errno(GError **error, int saved_errno, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+#endif

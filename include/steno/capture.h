@@ -1,0 +1,110 @@
+/*
+ * capture: frames → crash-safe files. Never transcodes, never waits for the customer's storage.
+ *
+ * On disk (the capture's file format, read by assemble):
+ *
+ *   CAPTURE/recording.json            written once at the start, atomically: id, platform, channel, zero, options; no secrets
+ *   CAPTURE/part-0001/events.jsonl    one JSON object a line: {"t": <wall µs>, "event": "…", …}; a torn last line is lawful
+ *   CAPTURE/part-0001/track-0001.0.mkv   one Matroska file a track and format: track number, then the number of the format
+ *
+ * A part is one uninterrupted run of a recorder in a channel; the next part begins after a crash or a reconnect. Each
+ * Matroska block carries a 40-byte record as BlockAdditional 1 (STENO_CAPTURE_RECORD), so that the file alone tells each
+ * frame's RTP time, wall time and arrival.
+ *
+ * Clusters hold at most 500 ms and are written whole; what was written is on disk (fdatasync) within one more second, so
+ * that a crash of the process loses ≤ 1 s a track, and of the machine ≤ 2 s.
+ *
+ * Events (members besides t and event):
+ *   participant_joined {participant, name}      participant_left {participant}
+ *   track_added {track, participant, mid, kind, codec, clock_hz, ssrc, peer, source}   track_removed {track}
+ *   format {track, segment, codec, width, height, channels}     the file track-N.segment begins
+ *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}   from, until: wall µs
+ *   clock {track, rtp_ts, ntp, arrival, offset}   a sender report
+ *   muted {track}, unmuted {track}   by the platform or because no packets came for 1 s ({…, "evidence": "rtp"|"platform"})
+ *   layer {track, …}   active_speaker {participant}
+ *   state {state, error?}   recording | reconnecting | ended, with end_reason at the end
+ *   stats {track, packets, bytes, lost, recovered, duplicates, reordered, late, nacks, plis}   each 10 s and at a track's end
+ */
+#ifndef STENO_CAPTURE_H
+#define STENO_CAPTURE_H
+
+#include "steno/base/log.h"
+#include "steno/frame.h"
+
+#include <jansson.h>
+
+#define STENO_CAPTURE_CLUSTER_MS 500
+#define STENO_CAPTURE_SYNC_MS 1000
+#define STENO_CAPTURE_RING_FRAMES 16384 /* 40 participants at 80 frames/s for 5 s: how long a disk may stall */
+#define STENO_CAPTURE_EVENTS_MAX 4096   /* events that wait to be written; more are counted and dropped */
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+typedef struct StenoCapture StenoCapture;
+
+typedef struct {
+    const char *folder;   /* CAPTURE; made if missing */
+    guint part;           /* from 1; part-NNNN must not exist */
+    gint64 zero_wall_us;  /* the recording's zero: same for all its parts */
+    const json_t *recording; /* what recording.json shall hold besides; used when it does not exist yet */
+    const StenoLog *log;
+    /* The capture can't be written any more (disk full, I/O): called once, on the writer thread. */
+    void (*failed)(gpointer user, const GError *error);
+    gpointer user;
+} StenoCaptureConfig;
+
+typedef struct {
+    guint64 frames, bytes;    /* written */
+    guint64 frames_dropped;   /* came after a failure */
+    guint64 events_dropped;
+    gint64 last_sync_mono_us; /* all that came before this is on disk */
+    gint64 worst_sync_us;     /* the longest fdatasync */
+} StenoCaptureStats;
+
+/* Makes the folders, writes recording.json (part 1), starts the writer thread. STORAGE_* errors. */
+StenoCapture *steno_capture_new(const StenoCaptureConfig *config, GError **error);
+
+/*
+ * Where frames go in: the network thread pushes. MEDIA after a FORMAT of the same track; END closes the track's file.
+ * When it is full, the caller drops the frame and tells a GAP with cause OVERFLOW.
+ */
+StenoFrameRing *steno_capture_ring(StenoCapture *capture);
+
+/* Writes an event; takes the reference. "t" is added when it is missing. Any thread; not on the packet path. */
+void steno_capture_event(StenoCapture *capture, json_t *event);
+
+/* Figures so far; any thread. */
+void steno_capture_stats(const StenoCapture *capture, StenoCaptureStats *stats);
+
+/*
+ * Writes what waits, closes and syncs every file, ends the thread and frees, also after a failure. FALSE with the first
+ * failure there was. The producers must have stopped.
+ */
+gboolean steno_capture_finish(StenoCapture *capture, GError **error);
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+/* One frame of a track file, in file order. The payload is lent until the next call. */
+typedef struct {
+    gint64 rtp_ts, wall_us, arrival_us;
+    gboolean keyframe, decodable, encrypted;
+    const guint8 *payload;
+    gsize payload_bytes;
+} StenoCaptureFrame;
+
+typedef struct StenoCaptureReader StenoCaptureReader;
+
+/* Opens one track file, also one cut short by a crash. CAPTURE_DAMAGED when not even its header can be read. */
+StenoCaptureReader *steno_capture_reader_open(const char *path, GError **error);
+void steno_capture_reader_free(StenoCaptureReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoCaptureReader, steno_capture_reader_free)
+StenoCodec steno_capture_reader_codec(const StenoCaptureReader *reader);
+/* The codec's out-of-band parameters, as in the FORMAT frame; *bytes 0 when there are none. */
+const guint8 *steno_capture_reader_parameters(const StenoCaptureReader *reader, gsize *bytes);
+/* Picture size in px, or channels and clock of audio. */
+void steno_capture_reader_format(const StenoCaptureReader *reader, guint *width, guint *height, guint *channels,
+                                 guint *clock_hz);
+/* 1: a frame; 0: the end, whole or torn. */
+int steno_capture_reader_next(StenoCaptureReader *reader, StenoCaptureFrame *frame);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * storage: put a file where the customer wants it, and prove that it is there. A const table of sinks.
+ */
+#ifndef STENO_STORAGE_H
+#define STENO_STORAGE_H
+
+#include <glib.h>
+
+#define STENO_STORAGE_SHA256_HEX_BYTES 65
+
+typedef struct {
+    const char *name; /* "local" */
+    /*
+     * Stores `source` as `key` (a relative path, '/'-separated, safe names) below `root` and reads it back: when it returns
+     * TRUE, an object of the same size and SHA-256 is durably there. An object that is there already with the same
+     * contents is success; with others it is refused (STORAGE_FAILED), never overwritten, unless replace.
+     */
+    gboolean (*put)(const char *root, const char *source, const char *key, gboolean replace, GError **error);
+    /* Can the root be written? STORAGE_UNWRITABLE or STORAGE_FULL saying what to do. */
+    gboolean (*check)(const char *root, GError **error);
+} StenoSink;
+
+extern const StenoSink steno_sink_local;
+const StenoSink *steno_sink_find(const char *name);
+
+/* SHA-256 of a file in hex, and its size. STORAGE_FAILED. */
+gboolean steno_storage_digest(const char *path, char hex[STENO_STORAGE_SHA256_HEX_BYTES], gint64 *bytes, GError **error);
+
+/* A name that is safe as one path component everywhere: no '/', no controls, no leading '.', ≤ 100 bytes. Caller frees. */
+char *steno_storage_safe_name(const char *name);
+
+/* <channel>/<utc compact>_<id>: the folder of a recording below the root. Caller frees. */
+char *steno_storage_recording_key(const char *channel, gint64 started_wall_us, const char *id);
+
+#endif

@@ -1,0 +1,2 @@
+/* Removed by the first real source of this room. */
+typedef int steno_placeholder_session;
