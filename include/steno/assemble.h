@@ -33,8 +33,8 @@ gboolean steno_assemble(const StenoAssembleOptions *options, json_t **manifest, 
  * Checks a finished recording against its manifest.json: schema, size, SHA-256, that each file opens and its duration
  * and tracks are as told, no foreign or missing files. VERIFY_FAILED; each fault is a line given to `fault`.
  */
-gboolean steno_verify(const char *folder, void (*fault)(gpointer user, const char *file, const char *words), gpointer user,
-                      GError **error);
+gboolean steno_verify(const char *folder, void (*fault)(gpointer user, const char *file, const char *words),
+                      gpointer user, GError **error);
 
 /* Is the text a lawful manifest (docs/manifest.schema.json)? VERIFY_FAILED with a JSON pointer. The caller owns it. */
 json_t *steno_manifest_parse(const char *text, gsize bytes, GError **error);

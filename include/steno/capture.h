@@ -3,16 +3,17 @@
  *
  * On disk (the capture's file format, read by assemble):
  *
- *   CAPTURE/recording.json            written once at the start, atomically: id, platform, channel, zero, options; no secrets
- *   CAPTURE/part-0001/events.jsonl    one JSON object a line: {"t": <wall µs>, "event": "…", …}; a torn last line is lawful
- *   CAPTURE/part-0001/track-0001.0.mkv   one Matroska file a track and format: track number, then the number of the format
+ *   CAPTURE/recording.json            written once at the start, atomically: id, platform, channel, zero, options; no
+ * secrets CAPTURE/part-0001/events.jsonl    one JSON object a line: {"t": <wall µs>, "event": "…", …}; a torn last line
+ * is lawful CAPTURE/part-0001/track-0001.0.mkv   one Matroska file a track and format: track number, then the number of
+ * the format
  *
  * A part is one uninterrupted run of a recorder in a channel; the next part begins after a crash or a reconnect. Each
- * Matroska block carries a 40-byte record as BlockAdditional 1 (STENO_CAPTURE_RECORD), so that the file alone tells each
- * frame's RTP time, wall time and arrival.
+ * Matroska block carries a 40-byte record as BlockAdditional 1 (STENO_CAPTURE_RECORD), so that the file alone tells
+ * each frame's RTP time, wall time and arrival.
  *
- * Clusters hold at most 500 ms and are written whole; what was written is on disk (fdatasync) within one more second, so
- * that a crash of the process loses ≤ 1 s a track, and of the machine ≤ 2 s.
+ * Clusters hold at most 500 ms and are written whole; what was written is on disk (fdatasync) within one more second,
+ * so that a crash of the process loses ≤ 1 s a track, and of the machine ≤ 2 s.
  *
  * Events (members besides t and event):
  *   participant_joined {participant, name}      participant_left {participant}
@@ -20,10 +21,10 @@
  *   format {track, segment, codec, width, height, channels}     the file track-N.segment begins
  *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}   from, until: wall µs
  *   clock {track, rtp_ts, ntp, arrival, offset}   a sender report
- *   muted {track}, unmuted {track}   by the platform or because no packets came for 1 s ({…, "evidence": "rtp"|"platform"})
- *   layer {track, …}   active_speaker {participant}
- *   state {state, error?}   recording | reconnecting | ended, with end_reason at the end
- *   stats {track, packets, bytes, lost, recovered, duplicates, reordered, late, nacks, plis}   each 10 s and at a track's end
+ *   muted {track}, unmuted {track}   by the platform or because no packets came for 1 s ({…, "evidence":
+ * "rtp"|"platform"}) layer {track, …}   active_speaker {participant} state {state, error?}   recording | reconnecting |
+ * ended, with end_reason at the end stats {track, packets, bytes, lost, recovered, duplicates, reordered, late, nacks,
+ * plis}   each 10 s and at a track's end
  */
 #ifndef STENO_CAPTURE_H
 #define STENO_CAPTURE_H
@@ -38,14 +39,15 @@
 #define STENO_CAPTURE_RING_FRAMES 16384 /* 40 participants at 80 frames/s for 5 s: how long a disk may stall */
 #define STENO_CAPTURE_EVENTS_MAX 4096   /* events that wait to be written; more are counted and dropped */
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct StenoCapture StenoCapture;
 
 typedef struct {
-    const char *folder;   /* CAPTURE; made if missing */
-    guint part;           /* from 1; part-NNNN must not exist */
-    gint64 zero_wall_us;  /* the recording's zero: same for all its parts */
+    const char *folder;      /* CAPTURE; made if missing */
+    guint part;              /* from 1; part-NNNN must not exist */
+    gint64 zero_wall_us;     /* the recording's zero: same for all its parts */
     const json_t *recording; /* what recording.json shall hold besides; used when it does not exist yet */
     const StenoLog *log;
     /* The capture can't be written any more (disk full, I/O): called once, on the writer thread. */
@@ -54,8 +56,8 @@ typedef struct {
 } StenoCaptureConfig;
 
 typedef struct {
-    guint64 frames, bytes;    /* written */
-    guint64 frames_dropped;   /* came after a failure */
+    guint64 frames, bytes;  /* written */
+    guint64 frames_dropped; /* came after a failure */
     guint64 events_dropped;
     gint64 last_sync_mono_us; /* all that came before this is on disk */
     gint64 worst_sync_us;     /* the longest fdatasync */
@@ -82,7 +84,8 @@ void steno_capture_stats(const StenoCapture *capture, StenoCaptureStats *stats);
  */
 gboolean steno_capture_finish(StenoCapture *capture, GError **error);
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------------------------
+ */
 
 /* One frame of a track file, in file order. The payload is lent until the next call. */
 typedef struct {

@@ -39,11 +39,12 @@ typedef struct {
      */
     void (*peer_offer)(gpointer user, guint32 peer, const char *participant_id, const StenoSdp *offer);
     void (*peer_closed)(gpointer user, guint32 peer);
-    /* A stream's mute or layer change, where the platform tells it: type is "muted", "unmuted", "layer". mid may be NULL. */
+    /* A stream's mute or layer change, where the platform tells it: type is "muted", "unmuted", "layer". mid may be
+     * NULL. */
     void (*stream_event)(gpointer user, guint32 peer, const char *mid, const char *type, json_t *detail);
     /*
-     * error is set for RECONNECTING (why), and for ENDED when it failed: before the first JOINED the join failed, after it
-     * the channel was lost. The session then closes the channel.
+     * error is set for RECONNECTING (why), and for ENDED when it failed: before the first JOINED the join failed, after
+     * it the channel was lost. The session then closes the channel.
      */
     void (*state)(gpointer user, StenoChannelState state, const GError *error);
 } StenoChannelEvents;
@@ -52,7 +53,8 @@ typedef struct {
 typedef struct {
     const char *platform; /* the name in --platform and REST */
     const char *words;    /* one line for --help */
-    /* Starts to join. `job` outlives the channel. NULL with an error when the job is impossible (USAGE, GEOFENCE, SDP_INVALID). */
+    /* Starts to join. `job` outlives the channel. NULL with an error when the job is impossible (USAGE, GEOFENCE,
+     * SDP_INVALID). */
     StenoChannel *(*open)(const StenoJobSpec *job, const StenoGeofence *geofence, const StenoLog *log,
                           const StenoChannelEvents *events, gpointer user, GError **error);
     /* Our side of a peer is ready, for the last offer: build the answer and send it. */

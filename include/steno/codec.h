@@ -1,14 +1,14 @@
 /*
  * codec: packets in order → whole encoded frames. Pure functions of bytes: no clock, no I/O, no thread of its own.
  *
- * A depacketizer is fed the packets of one RTP stream of one codec in sequence order, and told where some are missing. It
- * emits FORMAT before the first frame and whenever the parameters change (parameter sets, picture size, channels), MEDIA
- * for each whole frame, and GAP (cause damaged) for what is not what its payload format says.
+ * A depacketizer is fed the packets of one RTP stream of one codec in sequence order, and told where some are missing.
+ * It emits FORMAT before the first frame and whenever the parameters change (parameter sets, picture size, channels),
+ * MEDIA for each whole frame, and GAP (cause damaged) for what is not what its payload format says.
  *
- * What a frame holds: Opus: one packet's payload (RFC 7587); G.711: the samples of one packet; VP8, VP9: the frame without
- * payload descriptor (VP9: superframe of all spatial layers of the picture); H.264, H.265: the access unit in Annex B with
- * 4-byte start codes, parameter sets in band as sent; AV1: the temporal unit as a low-overhead bitstream (obu_size set),
- * without temporal delimiters.
+ * What a frame holds: Opus: one packet's payload (RFC 7587); G.711: the samples of one packet; VP8, VP9: the frame
+ * without payload descriptor (VP9: superframe of all spatial layers of the picture); H.264, H.265: the access unit in
+ * Annex B with 4-byte start codes, parameter sets in band as sent; AV1: the temporal unit as a low-overhead bitstream
+ * (obu_size set), without temporal delimiters.
  *
  * decodable: after a gap in video, frames are emitted all the same (nothing that came is thrown away), with decodable
  * false until the next key frame, because they refer to something that is missing.
@@ -22,10 +22,10 @@ typedef struct StenoDepacketizer StenoDepacketizer;
 
 typedef struct {
     StenoCodec codec;
-    guint32 clock_hz;   /* of the RTP clock: 48000 for Opus, 90000 for video */
-    guint8 channels;    /* audio, from SDP; 0: the codec's default */
-    const char *fmtp;   /* the a=fmtp parameters, or NULL (sprop-parameter-sets, packetization-mode …) */
-    guint32 track;      /* written into each frame */
+    guint32 clock_hz; /* of the RTP clock: 48000 for Opus, 90000 for video */
+    guint8 channels;  /* audio, from SDP; 0: the codec's default */
+    const char *fmtp; /* the a=fmtp parameters, or NULL (sprop-parameter-sets, packetization-mode …) */
+    guint32 track;    /* written into each frame */
 } StenoDepacketizerConfig;
 
 /* Takes a whole frame; the callee owns it. */
@@ -48,14 +48,15 @@ void steno_depacketizer_free(StenoDepacketizer *depacketizer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoDepacketizer, steno_depacketizer_free)
 
 /*
- * The next packet in sequence order; seq, rtp_ts, payload_offset, payload_bytes, marker and arrival_us are read. The caller
- * keeps the packet. 0, or -EBADMSG when the payload is malformed (counted; a GAP with cause damaged was emitted).
+ * The next packet in sequence order; seq, rtp_ts, payload_offset, payload_bytes, marker and arrival_us are read. The
+ * caller keeps the packet. 0, or -EBADMSG when the payload is malformed (counted; a GAP with cause damaged was
+ * emitted).
  */
 int steno_depacketizer_push(StenoDepacketizer *depacketizer, const StenoPacket *packet);
 
 /*
- * Packets are missing between the last push and the next: emits a GAP frame with these figures, drops the frame that was
- * being put together, and for video marks what follows as not decodable until a key frame.
+ * Packets are missing between the last push and the next: emits a GAP frame with these figures, drops the frame that
+ * was being put together, and for video marks what follows as not decodable until a key frame.
  */
 void steno_depacketizer_gap(StenoDepacketizer *depacketizer, gint64 first_seq, gint64 last_seq, guint32 packets,
                             gint64 rtp_ts, gint64 until_rtp_ts, StenoGapCause cause);

@@ -2,8 +2,8 @@
  * The currency of the house: what passes between the stages of a recorder.
  *
  * Packets (StenoPacket) go from transport through rtp to codec on the network thread; frames (StenoFrame) go from codec
- * through content to capture, over a single-producer ring to the writer thread. Both come from pools, so that the packet
- * path allocates nothing once it is warm and takes no lock.
+ * through content to capture, over a single-producer ring to the writer thread. Both come from pools, so that the
+ * packet path allocates nothing once it is warm and takes no lock.
  */
 #ifndef STENO_FRAME_H
 #define STENO_FRAME_H
@@ -33,7 +33,8 @@ const char *steno_codec_name(StenoCodec codec);
 StenoCodec steno_codec_from_name(const char *name);
 bool steno_codec_is_video(StenoCodec codec);
 
-/* ---- packets ------------------------------------------------------------------------------------------------------ */
+/* ---- packets ------------------------------------------------------------------------------------------------------
+ */
 
 /* Room for a jumbo of a LAN; what is longer is dropped and counted by the transport. */
 #define STENO_PACKET_MAX_BYTES 2048
@@ -70,7 +71,8 @@ void steno_packet_free(StenoPacket *packet);
 /* How often the ceiling was hit. */
 guint64 steno_packet_pool_refused(const StenoPacketPool *pool);
 
-/* ---- frames ------------------------------------------------------------------------------------------------------- */
+/* ---- frames -------------------------------------------------------------------------------------------------------
+ */
 
 /* A larger encoded frame is dropped as broken: a 4K key frame at the highest quality is a third of it. */
 #define STENO_FRAME_MAX_BYTES (8 * 1024 * 1024)
@@ -85,13 +87,13 @@ typedef enum {
 
 /* Why something is missing; the words of the manifest. */
 typedef enum {
-    STENO_GAP_LOST,        /* "lost": packets did not arrive and were not resent in time */
-    STENO_GAP_NO_KEYFRAME, /* "no-keyframe": video that cannot be decoded before the next key frame is not kept */
-    STENO_GAP_DAMAGED,     /* "damaged": packets came, but are not what their payload format says */
-    STENO_GAP_OVERFLOW,    /* "overflow": a ceiling of ours was hit (writer too slow, pool empty) */
-    STENO_GAP_DISCONNECTED,/* "disconnected": the channel or the media path was away */
-    STENO_GAP_RECORDER,    /* "recorder": the recorder process was away */
-    STENO_GAP_PAUSED,      /* "paused": by order */
+    STENO_GAP_LOST,         /* "lost": packets did not arrive and were not resent in time */
+    STENO_GAP_NO_KEYFRAME,  /* "no-keyframe": video that cannot be decoded before the next key frame is not kept */
+    STENO_GAP_DAMAGED,      /* "damaged": packets came, but are not what their payload format says */
+    STENO_GAP_OVERFLOW,     /* "overflow": a ceiling of ours was hit (writer too slow, pool empty) */
+    STENO_GAP_DISCONNECTED, /* "disconnected": the channel or the media path was away */
+    STENO_GAP_RECORDER,     /* "recorder": the recorder process was away */
+    STENO_GAP_PAUSED,       /* "paused": by order */
     STENO_GAP_CAUSES
 } StenoGapCause;
 
@@ -105,9 +107,9 @@ struct StenoFrame {
 
     StenoFrameKind kind;
     StenoCodec codec;
-    guint32 track;     /* the recording's number of the track, from 1 */
-    gint64 rtp_ts;     /* extended RTP timestamp, ticks of the track's clock */
-    gint64 wall_us;    /* sender's clock by RTCP SR, moved to the recorder's; arrival until the first SR. µs since 1970 */
+    guint32 track;  /* the recording's number of the track, from 1 */
+    gint64 rtp_ts;  /* extended RTP timestamp, ticks of the track's clock */
+    gint64 wall_us; /* sender's clock by RTCP SR, moved to the recorder's; arrival until the first SR. µs since 1970 */
     gint64 arrival_us; /* CLOCK_MONOTONIC of the packet that made it whole */
     bool keyframe;
     bool decodable; /* FALSE for video that refers to a frame that is missing */
@@ -120,7 +122,8 @@ struct StenoFrame {
             gint64 until_rtp_ts; /* the gap ends before this RTP timestamp */
             StenoGapCause cause;
         } gap;
-        struct { /* FORMAT: payload holds the codec's out-of-band parameters (Annex B parameter sets, AV1 sequence header) */
+        struct { /* FORMAT: payload holds the codec's out-of-band parameters (Annex B parameter sets, AV1 sequence
+                    header) */
             guint32 clock_hz;
             guint16 width, height; /* px; 0 for audio or unknown */
             guint8 channels;       /* audio; 0 for video */
@@ -147,15 +150,16 @@ void steno_frame_pool_free(StenoFramePool *pool);
  */
 StenoFrame *steno_frame_new(StenoFramePool *pool, StenoFrameKind kind, gsize capacity);
 /*
- * Makes room for at least capacity bytes of payload, keeping what is there. Producing thread, sole owner. FALSE, with the
- * frame as it was, at a ceiling.
+ * Makes room for at least capacity bytes of payload, keeping what is there. Producing thread, sole owner. FALSE, with
+ * the frame as it was, at a ceiling.
  */
 bool steno_frame_reserve(StenoFrame *frame, gsize capacity);
 StenoFrame *steno_frame_ref(StenoFrame *frame);
 void steno_frame_unref(StenoFrame *frame);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoFrame, steno_frame_unref)
 
-/* ---- ring --------------------------------------------------------------------------------------------------------- */
+/* ---- ring ---------------------------------------------------------------------------------------------------------
+ */
 
 /* A single-producer, single-consumer ring of frames: no lock, no allocation. */
 typedef struct StenoFrameRing StenoFrameRing;

@@ -10,7 +10,8 @@
 
 typedef struct StenoJob StenoJob;
 
-/* States of a recording (DESIGN §7): "joining", "recording", "reconnecting", "assembling", "storing", "completed", "failed". */
+/* States of a recording (DESIGN §7): "joining", "recording", "reconnecting", "assembling", "storing", "completed",
+ * "failed". */
 typedef struct {
     void (*state)(gpointer user, const char *state);
     /* Whatever the recorder or assembler tells, besides states: see session.h. Not owned by the callee. */
@@ -20,10 +21,10 @@ typedef struct {
 } StenoJobEvents;
 
 typedef struct {
-    const char *root;       /* the customer's folder */
-    const char *spool;      /* captures; NULL: <root>/.spool */
-    gboolean keep_capture;  /* keep it after the files are stored and proven */
-    guint restarts_max;     /* how often a dead recorder is started again in a minute without progress */
+    const char *root;      /* the customer's folder */
+    const char *spool;     /* captures; NULL: <root>/.spool */
+    gboolean keep_capture; /* keep it after the files are stored and proven */
+    guint restarts_max;    /* how often a dead recorder is started again in a minute without progress */
 } StenoJobPlace;
 
 /* In the default main context. STORAGE_* when the root can't be written, USAGE. job must outlive it. */
@@ -33,12 +34,13 @@ void steno_job_stop(StenoJob *job, const char *end_reason);
 void steno_job_free(StenoJob *job);
 
 /*
- * Assembles a capture (again) and stores the files below root: what `steno assemble` does. *folder is where they are; the
- * caller frees it. Blocking. outputs and audio may be NULL: as the recording was asked for.
+ * Assembles a capture (again) and stores the files below root: what `steno assemble` does. *folder is where they are;
+ * the caller frees it. Blocking. outputs and audio may be NULL: as the recording was asked for.
  */
 gboolean steno_job_assemble(const char *capture, const char *root, const char *outputs, const char *audio,
                             const StenoLog *log, char **folder, GError **error);
-/* Runs the verifier over a finished recording; its faults go to standard output, or as JSON lines. Returns its exit code. */
+/* Runs the verifier over a finished recording; its faults go to standard output, or as JSON lines. Returns its exit
+ * code. */
 int steno_job_verify(const char *folder, gboolean json, GError **error);
 
 #endif

@@ -2,21 +2,22 @@
  * rtp: clear RTP and RTCP of one transport → each track's packets in order, with what is missing said.
  *
  * One StenoRtp serves one transport (a PeerConnection or a socket pair): it finds the track of a packet (SSRC, then MID
- * header extension RFC 9143, then payload type when only one track has it), undoes RTX (RFC 4588), extends sequence numbers
- * and timestamps, reorders for up to 2 s, asks for what is missing (NACK, RFC 4585) and for key frames (PLI), reports (RR
- * and SDES, RFC 3550; transport-wide congestion control; REMB), and maps RTP time to the wall clock by sender reports.
+ * header extension RFC 9143, then payload type when only one track has it), undoes RTX (RFC 4588), extends sequence
+ * numbers and timestamps, reorders for up to 2 s, asks for what is missing (NACK, RFC 4585) and for key frames (PLI),
+ * reports (RR and SDES, RFC 3550; transport-wide congestion control; REMB), and maps RTP time to the wall clock by
+ * sender reports.
  *
- * Knows no codec, no socket and no thread: everything runs on the caller's (network) thread, and time is what the caller
- * says. Nothing is allocated per packet.
+ * Knows no codec, no socket and no thread: everything runs on the caller's (network) thread, and time is what the
+ * caller says. Nothing is allocated per packet.
  */
 #ifndef STENO_RTP_H
 #define STENO_RTP_H
 
 #include "steno/frame.h"
 
-#define STENO_RTP_TRACKS_MAX 256         /* a transport: far above what an SFU bundles */
-#define STENO_RTP_PAYLOAD_TYPES_MAX 32   /* a track */
-#define STENO_RTP_REORDER_MAX_US 2000000 /* a recorder can wait; after that a packet is lost */
+#define STENO_RTP_TRACKS_MAX 256           /* a transport: far above what an SFU bundles */
+#define STENO_RTP_PAYLOAD_TYPES_MAX 32     /* a track */
+#define STENO_RTP_REORDER_MAX_US 2000000   /* a recorder can wait; after that a packet is lost */
 #define STENO_RTP_REORDER_MAX_PACKETS 4096 /* a track holds back no more than this */
 #define STENO_RTP_MID_MAX_BYTES 32
 
@@ -28,9 +29,9 @@ typedef struct {
 } StenoRtpPayload;
 
 typedef struct {
-    guint32 track;                        /* the caller's number, not 0 */
+    guint32 track;                         /* the caller's number, not 0 */
     char mid[STENO_RTP_MID_MAX_BYTES + 1]; /* "" when there is none */
-    guint32 ssrc, rtx_ssrc;               /* 0: not announced, learnt from MID or payload type */
+    guint32 ssrc, rtx_ssrc;                /* 0: not announced, learnt from MID or payload type */
     StenoRtpPayload payloads[STENO_RTP_PAYLOAD_TYPES_MAX];
     guint n_payloads;
     bool video;
@@ -39,15 +40,15 @@ typedef struct {
 } StenoRtpTrackConfig;
 
 typedef struct {
-    guint8 mid_extension;           /* a=extmap ids, 0: not negotiated */
+    guint8 mid_extension; /* a=extmap ids, 0: not negotiated */
     guint8 transport_cc_extension;
     guint8 abs_send_time_extension;
-    bool reduced_size;              /* a=rtcp-rsize */
-    bool feedback;                  /* FALSE: nobody listens (push by SDP without RTCP): send nothing */
-    guint32 remb_bps;               /* what we claim to be able to receive; 0: 100 Mbit/s */
-    gint64 reorder_us;              /* how long to wait for a missing packet; 0: STENO_RTP_REORDER_MAX_US */
-    guint32 local_ssrc;             /* of our reports */
-    char cname[64];                 /* of our SDES; random, tells nobody anything */
+    bool reduced_size;  /* a=rtcp-rsize */
+    bool feedback;      /* FALSE: nobody listens (push by SDP without RTCP): send nothing */
+    guint32 remb_bps;   /* what we claim to be able to receive; 0: 100 Mbit/s */
+    gint64 reorder_us;  /* how long to wait for a missing packet; 0: STENO_RTP_REORDER_MAX_US */
+    guint32 local_ssrc; /* of our reports */
+    char cname[64];     /* of our SDES; random, tells nobody anything */
 } StenoRtpConfig;
 
 /* A sender report seen on a track, and what was made of it: evidence for the assembly. */
@@ -59,29 +60,30 @@ typedef struct {
 } StenoRtpClockSample;
 
 typedef struct {
-    guint64 packets, bytes;      /* media packets received in the clear, RTX undone, duplicates left out */
+    guint64 packets, bytes; /* media packets received in the clear, RTX undone, duplicates left out */
     guint64 duplicates;
-    guint64 reordered;           /* came after a later one */
-    guint64 recovered;           /* came after we asked for them (RTX or plain) */
-    guint64 lost;                /* given up */
-    guint64 late;                /* came after they were given up */
-    guint64 invalid;             /* malformed, or of no known track (counted at the transport's own stats) */
+    guint64 reordered; /* came after a later one */
+    guint64 recovered; /* came after we asked for them (RTX or plain) */
+    guint64 lost;      /* given up */
+    guint64 late;      /* came after they were given up */
+    guint64 invalid;   /* malformed, or of no known track (counted at the transport's own stats) */
     guint64 nacks_sent, plis_sent;
-    guint64 resets;              /* SSRC changes, sequence or timestamp jumps */
-    guint32 jitter_us;           /* RFC 3550 §6.4.1 */
-    guint32 held;                /* packets waiting for order right now */
+    guint64 resets;    /* SSRC changes, sequence or timestamp jumps */
+    guint32 jitter_us; /* RFC 3550 §6.4.1 */
+    guint32 held;      /* packets waiting for order right now */
 } StenoRtpStats;
 
 typedef struct {
     /* The next packet of a track in order, header fields filled in. The callee owns it. */
     void (*packet)(gpointer user, guint32 track, const StenoRtpPayload *payload, StenoPacket *packet);
     /*
-     * Packets first_seq … last_seq (extended, inclusive) are given up. rtp_ts and until_rtp_ts are the timestamps before
-     * and after the hole. cause is LOST, or OVERFLOW when a ceiling of ours dropped them.
+     * Packets first_seq … last_seq (extended, inclusive) are given up. rtp_ts and until_rtp_ts are the timestamps
+     * before and after the hole. cause is LOST, or OVERFLOW when a ceiling of ours dropped them.
      */
     void (*gap)(gpointer user, guint32 track, gint64 first_seq, gint64 last_seq, gint64 rtp_ts, gint64 until_rtp_ts,
                 StenoGapCause cause);
-    /* The source began anew (other SSRC, jump): what follows does not continue what was. Extended numbers stay monotonic. */
+    /* The source began anew (other SSRC, jump): what follows does not continue what was. Extended numbers stay
+     * monotonic. */
     void (*reset)(gpointer user, guint32 track, guint32 ssrc);
     void (*clock)(gpointer user, guint32 track, const StenoRtpClockSample *sample);
     /* The sender said BYE for the track's SSRC. */

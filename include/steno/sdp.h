@@ -1,5 +1,6 @@
 /*
- * sdp: session descriptions (RFC 8866, 8829, 8839, 8842, 4568, 4566 style files) read into structs, and answers written.
+ * sdp: session descriptions (RFC 8866, 8829, 8839, 8842, 4568, 4566 style files) read into structs, and answers
+ * written.
  *
  * The reader takes bytes from strangers: everything is bounded, nothing is guessed, and what it does not know it skips.
  */
@@ -20,9 +21,9 @@ typedef struct {
     char *name;       /* encoding name as written, NULL when there is no rtpmap and it is not a static type */
     StenoCodec codec; /* UNKNOWN for what we do not record */
     guint32 clock_hz;
-    guint8 channels; /* 0: not said */
-    char *fmtp;      /* NULL: none */
-    gint16 rtx_of;   /* apt of an rtx format, else -1 */
+    guint8 channels;                             /* 0: not said */
+    char *fmtp;                                  /* NULL: none */
+    gint16 rtx_of;                               /* apt of an rtx format, else -1 */
     gboolean nack, pli, fir, remb, transport_cc; /* a=rtcp-fb for it, or for "*" */
 } StenoSdpFormat;
 
@@ -32,22 +33,22 @@ typedef struct {
     char *protocol; /* "UDP/TLS/RTP/SAVPF", "RTP/AVP" … */
     char *mid;      /* NULL: none */
     StenoSdpDirection direction;
-    char *address;  /* c= of the m-line or of the session, NULL: none; without TTL */
+    char *address;     /* c= of the m-line or of the session, NULL: none; without TTL */
     guint16 rtcp_port; /* a=rtcp; 0: not said */
     gboolean rtcp_mux, rtcp_rsize;
-    GPtrArray *formats;           /* StenoSdpFormat * */
-    guint32 ssrc, rtx_ssrc;       /* first a=ssrc, and its partner by ssrc-group:FID; 0: none */
+    GPtrArray *formats;             /* StenoSdpFormat * */
+    guint32 ssrc, rtx_ssrc;         /* first a=ssrc, and its partner by ssrc-group:FID; 0: none */
     char *msid_stream, *msid_track; /* a=msid, or of a=ssrc …msid:; NULL: none */
     guint8 mid_extension, transport_cc_extension, abs_send_time_extension; /* a=extmap ids, 0: none */
-    char *ufrag, *password;       /* own or inherited from the session */
-    GPtrArray *fingerprints;      /* char *, NULL-terminated in pdata; own or inherited */
+    char *ufrag, *password;                                                /* own or inherited from the session */
+    GPtrArray *fingerprints; /* char *, NULL-terminated in pdata; own or inherited */
     StenoDtlsSetup setup;
     gboolean has_setup;
-    GPtrArray *candidates;        /* char *, NULL-terminated in pdata, "candidate:…" */
+    GPtrArray *candidates; /* char *, NULL-terminated in pdata, "candidate:…" */
     gboolean end_of_candidates;
     char *sdes_suite, *sdes_key_base64; /* first usable a=crypto, NULL: none; wiped when freed */
-    char *source_filter; /* the source address of a=source-filter: incl, NULL: none */
-    char *label;         /* a=label or i=, NULL: none */
+    char *source_filter;                /* the source address of a=source-filter: incl, NULL: none */
+    char *label;                        /* a=label or i=, NULL: none */
 } StenoSdpMedia;
 
 typedef struct {
@@ -66,8 +67,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoSdp, steno_sdp_free)
 const StenoSdpFormat *steno_sdp_format(const StenoSdpMedia *media, guint8 payload_type);
 
 /*
- * A receive-only answer to a WebRTC offer: every m-line with a format we record is recvonly with those formats and their
- * rtx, everything else is rejected (port 0) or, when it is the bundle's tag, inactive; our ICE, DTLS and feedback. Caller frees.
+ * A receive-only answer to a WebRTC offer: every m-line with a format we record is recvonly with those formats and
+ * their rtx, everything else is rejected (port 0) or, when it is the bundle's tag, inactive; our ICE, DTLS and
+ * feedback. Caller frees.
  */
 char *steno_sdp_answer(const StenoSdp *offer, const StenoTransportLocal *local);
 

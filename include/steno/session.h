@@ -19,15 +19,16 @@ typedef struct {
     void (*event)(gpointer user, json_t *event);
     /*
      * The recording has ended and the capture is closed. error NULL: it ended as it should. end_reason: "stopped",
-     * "max-duration", "max-idle", "channel-ended", "connection-lost", "join-failed", "storage". The callee frees the session later.
+     * "max-duration", "max-idle", "channel-ended", "connection-lost", "join-failed", "storage". The callee frees the
+     * session later.
      */
     void (*ended)(gpointer user, const char *end_reason, const GError *error);
 } StenoSessionEvents;
 
 typedef struct {
-    const char *capture;      /* the capture's folder */
-    guint first_part;         /* 1, or more when another recorder was here before */
-    gint64 zero_wall_us;      /* 0: now */
+    const char *capture; /* the capture's folder */
+    guint first_part;    /* 1, or more when another recorder was here before */
+    gint64 zero_wall_us; /* 0: now */
 } StenoSessionPlace;
 
 /* Starts in the default main context. Takes a reference to nothing: job must outlive the session. */

@@ -11,9 +11,9 @@
 typedef struct {
     const char *name; /* "local" */
     /*
-     * Stores `source` as `key` (a relative path, '/'-separated, safe names) below `root` and reads it back: when it returns
-     * TRUE, an object of the same size and SHA-256 is durably there. An object that is there already with the same
-     * contents is success; with others it is refused (STORAGE_FAILED), never overwritten, unless replace.
+     * Stores `source` as `key` (a relative path, '/'-separated, safe names) below `root` and reads it back: when it
+     * returns TRUE, an object of the same size and SHA-256 is durably there. An object that is there already with the
+     * same contents is success; with others it is refused (STORAGE_FAILED), never overwritten, unless replace.
      */
     gboolean (*put)(const char *root, const char *source, const char *key, gboolean replace, GError **error);
     /* Can the root be written? STORAGE_UNWRITABLE or STORAGE_FULL saying what to do. */
@@ -24,9 +24,11 @@ extern const StenoSink steno_sink_local;
 const StenoSink *steno_sink_find(const char *name);
 
 /* SHA-256 of a file in hex, and its size. STORAGE_FAILED. */
-gboolean steno_storage_digest(const char *path, char hex[STENO_STORAGE_SHA256_HEX_BYTES], gint64 *bytes, GError **error);
+gboolean steno_storage_digest(const char *path, char hex[STENO_STORAGE_SHA256_HEX_BYTES], gint64 *bytes,
+                              GError **error);
 
-/* A name that is safe as one path component everywhere: no '/', no controls, no leading '.', ≤ 100 bytes. Caller frees. */
+/* A name that is safe as one path component everywhere: no '/', no controls, no leading '.', ≤ 100 bytes. Caller frees.
+ */
 char *steno_storage_safe_name(const char *name);
 
 /* <channel>/<utc compact>_<id>: the folder of a recording below the root. Caller frees. */

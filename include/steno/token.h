@@ -13,7 +13,8 @@
 
 /*
  * Mints a signed Janus token. realm: "janus" for the API, or a plug-in's package for its own rooms; descriptors:
- * NULL-terminated ("janus.plugin.videoroom", "room=1234"); expires_s: seconds since 1970. USAGE when a part holds ',' or
+ * NULL-terminated ("janus.plugin.videoroom", "room=1234"); expires_s: seconds since 1970. USAGE when a part holds ','
+ * or
  * ':' or is empty.
  */
 StenoSecret *steno_token_mint_janus(const StenoSecret *secret, const char *realm, const char *const *descriptors,

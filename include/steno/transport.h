@@ -1,9 +1,10 @@
 /*
  * transport: candidates → clear RTP and RTCP. SRTP keys live and die here. Knows no codec.
  *
- * Two kinds behind one interface: ICE + DTLS-SRTP (libnice, OpenSSL, libsrtp2) for WebRTC, and plain UDP with or without
- * SDES-keyed SRTP (RFC 4568) for media servers that push. Everything runs on the network thread, whose GMainContext the
- * transport is made with. Sockets are not waited for packet by packet: steno_transport_drain() reads all that came.
+ * Two kinds behind one interface: ICE + DTLS-SRTP (libnice, OpenSSL, libsrtp2) for WebRTC, and plain UDP with or
+ * without SDES-keyed SRTP (RFC 4568) for media servers that push. Everything runs on the network thread, whose
+ * GMainContext the transport is made with. Sockets are not waited for packet by packet: steno_transport_drain() reads
+ * all that came.
  */
 #ifndef STENO_TRANSPORT_H
 #define STENO_TRANSPORT_H
@@ -14,7 +15,7 @@
 
 #include <gio/gio.h>
 
-#define STENO_TRANSPORT_CANDIDATES_MAX 64 /* a description; an SFU announces a handful */
+#define STENO_TRANSPORT_CANDIDATES_MAX 64  /* a description; an SFU announces a handful */
 #define STENO_TRANSPORT_REPLAY_WINDOW 1024 /* packets: holds the reordering that rtp waits for at video rates */
 
 typedef struct StenoTransport StenoTransport;
@@ -24,26 +25,29 @@ typedef struct StenoTransport StenoTransport;
 /* A set of networks, from --allow-media-cidr. Empty: everything is allowed. */
 typedef struct StenoGeofence StenoGeofence;
 
-/* cidrs: NULL-terminated, "10.0.0.0/8", "2001:db8::/32" or a bare address. NULL and GEOFENCE/USAGE error when one is wrong. */
+/* cidrs: NULL-terminated, "10.0.0.0/8", "2001:db8::/32" or a bare address. NULL and GEOFENCE/USAGE error when one is
+ * wrong. */
 StenoGeofence *steno_geofence_new(const char *const *cidrs, GError **error);
 StenoGeofence *steno_geofence_ref(StenoGeofence *geofence);
 void steno_geofence_unref(StenoGeofence *geofence);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoGeofence, steno_geofence_unref)
-/* TRUE when the literal IPv4 or IPv6 address may be contacted (geofence NULL: always). IPv4-mapped IPv6 counts as IPv4. */
+/* TRUE when the literal IPv4 or IPv6 address may be contacted (geofence NULL: always). IPv4-mapped IPv6 counts as IPv4.
+ */
 gboolean steno_geofence_allows(const StenoGeofence *geofence, const char *address);
 /* The same for a socket address. */
 gboolean steno_geofence_allows_address(const StenoGeofence *geofence, const struct sockaddr *address);
 
-/* ---- descriptions: what signalling carries ------------------------------------------------------------------------ */
+/* ---- descriptions: what signalling carries ------------------------------------------------------------------------
+ */
 
 typedef enum { STENO_DTLS_ACTPASS, STENO_DTLS_ACTIVE, STENO_DTLS_PASSIVE } StenoDtlsSetup;
 
 /* Our side of ICE + DTLS, for the answer. Owned by the transport's user. */
 typedef struct {
     char *ufrag, *password;
-    char *fingerprint;       /* "sha-256 AB:CD:…" */
-    StenoDtlsSetup setup;    /* what we are: ACTIVE or PASSIVE */
-    GPtrArray *candidates;   /* char *, each "candidate:…" as in a=candidate without "a=" */
+    char *fingerprint;     /* "sha-256 AB:CD:…" */
+    StenoDtlsSetup setup;  /* what we are: ACTIVE or PASSIVE */
+    GPtrArray *candidates; /* char *, each "candidate:…" as in a=candidate without "a=" */
 } StenoTransportLocal;
 
 /* The peer's side, from the offer. */
@@ -52,14 +56,15 @@ typedef struct {
     const char *const *fingerprints; /* NULL-terminated "sha-256 AB:…"; any one that matches will do */
     StenoDtlsSetup setup;            /* of the peer */
     gboolean ice_lite;
-    const char *const *candidates;   /* NULL-terminated "candidate:…"; may be empty with trickle */
+    const char *const *candidates; /* NULL-terminated "candidate:…"; may be empty with trickle */
     gboolean end_of_candidates;
 } StenoTransportRemote;
 
 void steno_transport_local_free(StenoTransportLocal *local);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoTransportLocal, steno_transport_local_free)
 
-/* ---- the transport ------------------------------------------------------------------------------------------------ */
+/* ---- the transport ------------------------------------------------------------------------------------------------
+ */
 
 typedef enum {
     STENO_TRANSPORT_NEW,
@@ -81,31 +86,31 @@ typedef struct {
 } StenoTransportEvents;
 
 typedef struct {
-    char *url;      /* "turn:host:port?transport=udp|tcp", "turns:host:port" */
+    char *url; /* "turn:host:port?transport=udp|tcp", "turns:host:port" */
     char *user;
     StenoSecret *password;
 } StenoTurnServer;
 
 typedef struct {
-    const char *stun;                    /* "host:port" or NULL */
-    const StenoTurnServer *turn;         /* n_turn of them */
+    const char *stun;            /* "host:port" or NULL */
+    const StenoTurnServer *turn; /* n_turn of them */
     guint n_turn;
-    const StenoGeofence *geofence;       /* NULL: everything is allowed */
-    gboolean legacy_suites;              /* allow the DTLS CBC suites as well */
-    gboolean controlling;                /* our ICE role when the peer is a full agent; lite peers make us controlling */
-    StenoDtlsSetup preferred_setup;      /* ACTIVE or PASSIVE, where the peer leaves it to us */
-    gboolean loopback;                   /* also gather 127.0.0.1 and ::1: for tests and servers on the same machine */
+    const StenoGeofence *geofence;  /* NULL: everything is allowed */
+    gboolean legacy_suites;         /* allow the DTLS CBC suites as well */
+    gboolean controlling;           /* our ICE role when the peer is a full agent; lite peers make us controlling */
+    StenoDtlsSetup preferred_setup; /* ACTIVE or PASSIVE, where the peer leaves it to us */
+    gboolean loopback;              /* also gather 127.0.0.1 and ::1: for tests and servers on the same machine */
     StenoPacketPool *pool;
     const StenoLog *log;
 } StenoTransportConfig;
 
 typedef struct {
     guint64 rtp_packets, rtcp_packets, bytes; /* received, before SRTP */
-    guint64 srtp_failures;  /* did not authenticate */
+    guint64 srtp_failures;                    /* did not authenticate */
     guint64 srtp_replays;
-    guint64 too_long;       /* > STENO_PACKET_MAX_BYTES */
-    guint64 strays;         /* neither RTP, RTCP, STUN nor DTLS; or from a foreign address */
-    guint64 pool_refused;   /* dropped because the pool was at its ceiling */
+    guint64 too_long;                       /* > STENO_PACKET_MAX_BYTES */
+    guint64 strays;                         /* neither RTP, RTCP, STUN nor DTLS; or from a foreign address */
+    guint64 pool_refused;                   /* dropped because the pool was at its ceiling */
     const char *srtp_profile, *dtls_cipher; /* once connected; static or owned by the transport */
 } StenoTransportStats;
 
@@ -115,7 +120,8 @@ StenoTransport *steno_transport_new_ice(const StenoTransportConfig *config, GMai
 
 /* SRTP keys by SDES (RFC 4568): the suite's name and master key ‖ salt. */
 typedef struct {
-    const char *suite; /* "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM" */
+    const char
+        *suite; /* "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM" */
     StenoSecret *key_salt;
 } StenoSdesKey;
 
@@ -131,7 +137,8 @@ typedef struct {
     const StenoLog *log;
 } StenoPlainConfig;
 
-/* UDP as an SDP file says. CONNECTED at once. Errors: STORAGE_* never; MEDIA_UNREACHABLE when it cannot bind or join. */
+/* UDP as an SDP file says. CONNECTED at once. Errors: STORAGE_* never; MEDIA_UNREACHABLE when it cannot bind or join.
+ */
 StenoTransport *steno_transport_new_plain(const StenoPlainConfig *config, GMainContext *context,
                                           const StenoTransportEvents *events, gpointer user, GError **error);
 
@@ -139,9 +146,9 @@ void steno_transport_free(StenoTransport *transport);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoTransport, steno_transport_free)
 
 /*
- * Sets or changes the peer's side. Other ufrag/password than before: an ICE restart. Starts checks and handshake; `state`
- * follows. May be called before gathering is done. Errors: WEAK_CRYPTO when there is no fingerprint or only weak hashes,
- * GEOFENCE when every candidate lies outside, SDP_INVALID.
+ * Sets or changes the peer's side. Other ufrag/password than before: an ICE restart. Starts checks and handshake;
+ * `state` follows. May be called before gathering is done. Errors: WEAK_CRYPTO when there is no fingerprint or only
+ * weak hashes, GEOFENCE when every candidate lies outside, SDP_INVALID.
  */
 gboolean steno_transport_set_remote(StenoTransport *transport, const StenoTransportRemote *remote, GError **error);
 /* A trickled candidate of the peer; NULL: end of candidates. Outside of the geofence: ignored and counted. */

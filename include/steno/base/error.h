@@ -29,15 +29,16 @@ gboolean steno_error_from_slug(const char *slug, StenoError *code);
 /* What the error means, a few words for --help and the documentation. Static. */
 const char *steno_error_words(StenoError code);
 
-/* The exit code of `steno` for an error: of its own domain by the table, STORAGE_* for a GFileError, else 1. NULL is 0. */
+/* The exit code of `steno` for an error: of its own domain by the table, STORAGE_* for a GFileError, else 1. NULL is 0.
+ */
 int steno_error_exit_code(const GError *error);
 
 /* The HTTP status of an error of this domain. */
 int steno_error_http_status(StenoError code);
 
 /*
- * Sets *error from errno: ENOSPC and EDQUOT become STORAGE_FULL, EACCES, EPERM, EROFS and ENOENT STORAGE_UNWRITABLE, all
- * else STORAGE_FAILED. The message is "<what was being done>: <words of errno>". Returns FALSE, for `return`.
+ * Sets *error from errno: ENOSPC and EDQUOT become STORAGE_FULL, EACCES, EPERM, EROFS and ENOENT STORAGE_UNWRITABLE,
+ * all else STORAGE_FAILED. The message is "<what was being done>: <words of errno>". Returns FALSE, for `return`.
  */
 gboolean steno_error_set_errno(GError **error, int saved_errno, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

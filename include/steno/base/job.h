@@ -1,6 +1,6 @@
 /*
- * The job specification: what one recording is asked for. REST, the command, IPC and the journal all read and write this
- * struct by the same table (job_fields.def).
+ * The job specification: what one recording is asked for. REST, the command, IPC and the journal all read and write
+ * this struct by the same table (job_fields.def).
  */
 #ifndef STENO_BASE_JOB_H
 #define STENO_BASE_JOB_H
@@ -54,7 +54,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoJobSpec, steno_job_spec_free)
 /* Sets a field from text (LIST: appends). USAGE with the field's name and what is allowed. Not for SECRET fields. */
 gboolean steno_job_spec_set(StenoJobSpec *spec, const StenoJobField *field, const char *text, GError **error);
 
-/* Is the whole possible? USAGE naming the field: platform and channel given, kinds of outputs known, token or secret … */
+/* Is the whole possible? USAGE naming the field: platform and channel given, kinds of outputs known, token or secret …
+ */
 gboolean steno_job_spec_check(const StenoJobSpec *spec, GError **error);
 
 /* Unknown members and wrong types are refused (USAGE, naming the member). */

@@ -2,8 +2,8 @@
  * The log: GLib's structured log with a prefix an object, and redaction in one place.
  *
  * Every message passes the redactor: secrets registered with steno_log_hide_secret(), and everything that looks like a
- * token, key, password or query string of a URL, come out as "***". Log once, by the one who decides what to do about it;
- * nothing per packet above TRACE.
+ * token, key, password or query string of a URL, come out as "***". Log once, by the one who decides what to do about
+ * it; nothing per packet above TRACE.
  */
 #ifndef STENO_BASE_LOG_H
 #define STENO_BASE_LOG_H
@@ -19,7 +19,8 @@ typedef enum {
     STENO_LOG_TRACE,   /* may flood */
 } StenoLogLevel;
 
-/* A logger carries a prefix such as "rec=01J… track=3". Not copied: it is made from its parent and freed by its owner. */
+/* A logger carries a prefix such as "rec=01J… track=3". Not copied: it is made from its parent and freed by its owner.
+ */
 typedef struct StenoLog StenoLog;
 
 /* A child of parent (NULL: the root) whose prefix is the parent's and then the formatted words. Caller frees. */
@@ -35,7 +36,8 @@ void steno_log_set_level(StenoLogLevel level);
 /* "error", "warning", "notice", "info", "debug", "trace"; FALSE for anything else. */
 gboolean steno_log_level_from_name(const char *name, StenoLogLevel *level);
 
-/* From now on this string is written as "***". Kept in locked memory, at most STENO_LOG_SECRETS_MAX of them. Any thread. */
+/* From now on this string is written as "***". Kept in locked memory, at most STENO_LOG_SECRETS_MAX of them. Any
+ * thread. */
 #define STENO_LOG_SECRETS_MAX 64
 void steno_log_hide_secret(const char *secret);
 

@@ -35,7 +35,10 @@ void steno_secret_wipe(void *data, gsize bytes);
 /* Equal, in a time that depends on the length only. */
 gboolean steno_secret_equal(const guint8 *a, const guint8 *b, gsize bytes);
 
-/* For processes that hold secrets, first thing in main(): PR_SET_DUMPABLE 0 and no core files. */
+/*
+ * For processes that hold secrets, first thing in main(): PR_SET_DUMPABLE 0, no core files, and JSON values wiped when
+ * they are freed.
+ */
 void steno_secret_protect_process(void);
 
 #endif

@@ -1,0 +1,94 @@
+#include "steno/base/error.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef struct {
+    const char *slug;
+    int exit_code;
+    int http_status;
+    const char *words;
+} ErrorRow;
+
+static const ErrorRow rows[STENO_ERROR_COUNT] = {
+#define STENO_ERROR_ROW(name, slug, exit_code, http_status, words)                                                     \
+    [STENO_ERROR_##name] = {slug, exit_code, http_status, words},
+#include "steno/base/errors.def"
+#undef STENO_ERROR_ROW
+};
+
+GQuark steno_error_quark(void)
+{
+    return g_quark_from_static_string("steno-error");
+}
+
+static const ErrorRow *row_of(StenoError code)
+{
+    return &rows[(unsigned)code < STENO_ERROR_COUNT ? code : STENO_ERROR_INTERNAL];
+}
+
+const char *steno_error_slug(StenoError code)
+{
+    return row_of(code)->slug;
+}
+
+gboolean steno_error_from_slug(const char *slug, StenoError *code)
+{
+    for (unsigned i = 0; i < STENO_ERROR_COUNT; i++) {
+        if (g_strcmp0(rows[i].slug, slug) == 0) {
+            *code = (StenoError)i;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+const char *steno_error_words(StenoError code)
+{
+    return row_of(code)->words;
+}
+
+int steno_error_exit_code(const GError *error)
+{
+    if (!error)
+        return 0;
+    if (error->domain == STENO_ERROR)
+        return row_of((StenoError)error->code)->exit_code;
+    if (error->domain == G_FILE_ERROR)
+        return row_of(error->code == G_FILE_ERROR_NOSPC ? STENO_ERROR_STORAGE_FULL : STENO_ERROR_STORAGE_FAILED)
+            ->exit_code;
+    return 1;
+}
+
+int steno_error_http_status(StenoError code)
+{
+    return row_of(code)->http_status;
+}
+
+static StenoError code_of_errno(int saved_errno)
+{
+    switch (saved_errno) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return STENO_ERROR_STORAGE_FULL;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ENOENT:
+    case ENOTDIR:
+        return STENO_ERROR_STORAGE_UNWRITABLE;
+    default:
+        return STENO_ERROR_STORAGE_FAILED;
+    }
+}
+
+gboolean steno_error_set_errno(GError **error, int saved_errno, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *doing = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, STENO_ERROR, code_of_errno(saved_errno), "%s: %s", doing, g_strerror(saved_errno));
+    return FALSE;
+}
