@@ -36,6 +36,7 @@ typedef struct {
     char *address;     /* c= of the m-line or of the session, NULL: none; without TTL */
     guint16 rtcp_port; /* a=rtcp; 0: not said */
     gboolean rtcp_mux, rtcp_rsize;
+    gboolean bundle_only; /* port 0, but not rejected (RFC 9143 §6) */
     GPtrArray *formats;             /* StenoSdpFormat * */
     guint32 ssrc, rtx_ssrc;         /* first a=ssrc, and its partner by ssrc-group:FID; 0: none */
     char *msid_stream, *msid_track; /* a=msid, or of a=ssrc …msid:; NULL: none */
