@@ -1,0 +1,419 @@
+/* The network thread: its loop, its tick, its peers, and the messages between it and the main thread. */
+#include "session_internal.h"
+
+#include "steno/base/clock.h"
+
+#include <string.h>
+
+/* ---- messages to the main thread
+ * -------------------------------------------------------------------------------------- */
+
+typedef enum { TELL_GATHERED, TELL_CONNECTED, TELL_FAILED, TELL_FLOW } TellKind;
+
+typedef struct {
+    Net *net;
+    TellKind kind;
+    guint32 number; /* of the peer or of the track */
+    StenoTransportLocal *local;
+    GError *error;
+    char *srtp_profile, *dtls_cipher;
+    gboolean flowing;
+    gint64 wall_us;
+} Tell;
+
+static void net_unref(Net *net);
+
+static void tell_free(gpointer data)
+{
+    Tell *words = data;
+    steno_transport_local_free(words->local);
+    g_clear_error(&words->error);
+    g_free(words->srtp_profile);
+    g_free(words->dtls_cipher);
+    net_unref(words->net);
+    g_free(words);
+}
+
+static gboolean on_told(gpointer data)
+{
+    Tell *words = data;
+    const NetEvents *events = words->net->events;
+    gpointer user = words->net->user;
+    if (!events) /* the session has let go of us */
+        return G_SOURCE_REMOVE;
+    switch (words->kind) {
+    case TELL_GATHERED:
+        events->gathered(user, words->number, g_steal_pointer(&words->local));
+        break;
+    case TELL_CONNECTED:
+        events->peer_connected(user, words->number, words->srtp_profile, words->dtls_cipher);
+        break;
+    case TELL_FAILED:
+        events->peer_failed(user, words->number, words->error);
+        break;
+    case TELL_FLOW:
+        events->track_flow(user, words->number, words->flowing, words->wall_us);
+        break;
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static void post(GMainContext *context, GSourceFunc function, gpointer data, GDestroyNotify destroy)
+{
+    g_autoptr(GSource) source = g_idle_source_new();
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, function, data, destroy);
+    g_source_attach(source, context);
+}
+
+static void tell(Net *net, Tell words)
+{
+    Tell *copy = g_new(Tell, 1);
+    *copy = words;
+    copy->net = net;
+    g_atomic_ref_count_inc(&net->references);
+    post(NULL, on_told, copy, tell_free);
+}
+
+static StenoTransportLocal *copy_local(const StenoTransportLocal *local)
+{
+    StenoTransportLocal *copy = g_new0(StenoTransportLocal, 1);
+    copy->ufrag = g_strdup(local->ufrag);
+    copy->password = g_strdup(local->password);
+    copy->fingerprint = g_strdup(local->fingerprint);
+    copy->setup = local->setup;
+    copy->candidates = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < local->candidates->len; i++)
+        g_ptr_array_add(copy->candidates, g_strdup(local->candidates->pdata[i]));
+    return copy;
+}
+
+void session_net_tell_gathered(NetPeer *peer, const StenoTransportLocal *local)
+{
+    /* Kept for the answers to renegotiations that leave the transport as it is. */
+    if (local != peer->local) {
+        steno_transport_local_free(peer->local);
+        peer->local = copy_local(local);
+    }
+    tell(peer->net, (Tell){.kind = TELL_GATHERED, .number = peer->number, .local = copy_local(local)});
+}
+
+void session_net_tell_connected(NetPeer *peer)
+{
+    const StenoTransportStats *stats = steno_transport_stats(peer->transport);
+    tell(peer->net, (Tell){.kind = TELL_CONNECTED,
+                           .number = peer->number,
+                           .srtp_profile = g_strdup(stats->srtp_profile),
+                           .dtls_cipher = g_strdup(stats->dtls_cipher)});
+}
+
+void session_net_tell_failed(NetPeer *peer, const GError *error)
+{
+    tell(peer->net, (Tell){.kind = TELL_FAILED, .number = peer->number, .error = error ? g_error_copy(error) : NULL});
+}
+
+void session_net_tell_flow(NetPeer *peer, guint32 track, gboolean flowing, gint64 wall_us)
+{
+    tell(peer->net, (Tell){.kind = TELL_FLOW, .number = track, .flowing = flowing, .wall_us = wall_us});
+}
+
+/* ---- the tick
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static gboolean on_tick(gpointer data);
+
+/* Fast while something may still be resent or a connection is being made, calm else. */
+static guint wanted_tick_ms(Net *net, gint64 now_us)
+{
+    GHashTableIter iter;
+    NetPeer *peer;
+    if (now_us - net->last_loss_us < SESSION_BUSY_AFTER_LOSS_US)
+        return SESSION_TICK_BUSY_MS;
+    g_hash_table_iter_init(&iter, net->peers);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&peer)) {
+        if (!peer->connected)
+            return SESSION_TICK_BUSY_MS;
+    }
+    return SESSION_TICK_CALM_MS;
+}
+
+static void each_peer(Net *net, void (*work)(NetPeer *peer, gint64 now_us), gint64 now_us)
+{
+    GHashTableIter iter;
+    NetPeer *peer;
+    g_hash_table_iter_init(&iter, net->peers);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&peer))
+        work(peer, now_us);
+}
+
+static void tell_stats(NetPeer *peer, gint64 now_us)
+{
+    (void)now_us;
+    session_wiring_tell_stats(peer);
+}
+
+static void publish_totals(Net *net)
+{
+    g_mutex_lock(&net->totals_lock);
+    net->totals = net->ticking;
+    g_mutex_unlock(&net->totals_lock);
+}
+
+static gboolean on_tick(gpointer data)
+{
+    Net *net = data;
+    gint64 now_us = steno_clock_mono_us();
+    each_peer(net, session_wiring_drain, now_us);
+    each_peer(net, session_wiring_tick, now_us);
+    if (now_us - net->last_flow_check_us >= SESSION_MUTED_AFTER_US / 4) {
+        net->last_flow_check_us = now_us;
+        each_peer(net, session_wiring_check_flow, now_us);
+    }
+    if (now_us - net->last_stats_us >= SESSION_STATS_EVERY_S * G_USEC_PER_SEC) {
+        net->last_stats_us = now_us;
+        each_peer(net, tell_stats, now_us);
+    }
+    publish_totals(net);
+    g_source_set_ready_time(net->tick, now_us + (gint64)wanted_tick_ms(net, now_us) * 1000);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean tick_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    (void)source;
+    return callback(data);
+}
+
+static GSourceFuncs tick_functions = {.dispatch = tick_dispatch};
+
+/* ---- peers, on the network thread
+ * ---------------------------------------------------------------------------------------- */
+
+static void peer_free(gpointer data)
+{
+    NetPeer *peer = data;
+    session_wiring_close(peer);
+    steno_transport_free(peer->transport);
+    steno_rtp_free(peer->rtp);
+    g_ptr_array_unref(peer->tracks);
+    steno_transport_local_free(peer->local);
+    session_plan_free(peer->plan);
+    g_free(peer);
+}
+
+static gboolean set_remote(NetPeer *peer, const PeerPlan *plan, GError **error)
+{
+    const StenoTransportRemote remote = {
+        .ufrag = plan->ufrag,
+        .password = plan->password,
+        .fingerprints = (const char *const *)plan->fingerprints,
+        .setup = plan->setup,
+        .ice_lite = plan->ice_lite,
+        .candidates = (const char *const *)plan->candidates,
+        .end_of_candidates = plan->end_of_candidates,
+    };
+    return steno_transport_set_remote(peer->transport, &remote, error);
+}
+
+static gboolean open_peer(Net *net, PeerPlan *plan, GError **error)
+{
+    NetPeer *peer = g_new0(NetPeer, 1);
+    peer->net = net;
+    peer->number = plan->peer;
+    peer->tracks = g_ptr_array_new_with_free_func(session_wiring_track_free);
+    g_hash_table_insert(net->peers, GUINT_TO_POINTER(peer->number), peer);
+    peer->plan = plan;
+    if (!session_wiring_open(peer, plan, error))
+        return FALSE;
+    session_wiring_set_tracks(peer, plan);
+    return plan->plain || set_remote(peer, plan, error);
+}
+
+/* The same credentials: only streams have changed, and the last answer's transport stands. */
+static gboolean renegotiate_peer(NetPeer *peer, PeerPlan *plan, GError **error)
+{
+    gboolean restart = g_strcmp0(peer->plan->ufrag, plan->ufrag) != 0;
+    session_wiring_set_tracks(peer, plan);
+    session_plan_free(peer->plan);
+    peer->plan = plan;
+    if (restart && !steno_transport_restart(peer->transport, error))
+        return FALSE;
+    if (!set_remote(peer, plan, error))
+        return FALSE;
+    if (!restart && peer->local)
+        session_net_tell_gathered(peer, peer->local);
+    return TRUE;
+}
+
+typedef struct {
+    Net *net;
+    PeerPlan *plan;
+} Apply;
+
+static gboolean apply_now(gpointer data)
+{
+    Apply *apply = data;
+    Net *net = apply->net;
+    g_autoptr(GError) error = NULL;
+    guint32 number = apply->plan->peer;
+    NetPeer *peer = g_hash_table_lookup(net->peers, GUINT_TO_POINTER(number));
+    gboolean done = peer ? renegotiate_peer(peer, apply->plan, &error) : open_peer(net, apply->plan, &error);
+    if (!done)
+        session_net_tell_failed(g_hash_table_lookup(net->peers, GUINT_TO_POINTER(number)), error);
+    /* Packets of a new peer are not left waiting for a calm tick. */
+    g_source_set_ready_time(net->tick, 0);
+    return G_SOURCE_REMOVE;
+}
+
+void session_net_apply(Net *net, PeerPlan *plan)
+{
+    Apply *apply = g_new(Apply, 1);
+    *apply = (Apply){net, plan};
+    post(net->context, apply_now, apply, g_free);
+}
+
+/* ---- calls that wait
+ * ------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    Net *net;
+    void (*work)(Net *net, gpointer argument);
+    gpointer argument;
+    GMutex lock;
+    GCond done_condition;
+    gboolean done;
+} Call;
+
+static gboolean call_now(gpointer data)
+{
+    Call *call = data;
+    call->work(call->net, call->argument);
+    g_mutex_lock(&call->lock);
+    call->done = TRUE;
+    g_cond_signal(&call->done_condition);
+    g_mutex_unlock(&call->lock);
+    return G_SOURCE_REMOVE;
+}
+
+/* Runs work on the network thread and waits for it. */
+static void call_and_wait(Net *net, void (*work)(Net *net, gpointer argument), gpointer argument)
+{
+    Call call = {.net = net, .work = work, .argument = argument};
+    g_mutex_init(&call.lock);
+    g_cond_init(&call.done_condition);
+    post(net->context, call_now, &call, NULL);
+    g_mutex_lock(&call.lock);
+    while (!call.done)
+        g_cond_wait(&call.done_condition, &call.lock);
+    g_mutex_unlock(&call.lock);
+    g_mutex_clear(&call.lock);
+    g_cond_clear(&call.done_condition);
+}
+
+static void take_capture(Net *net, gpointer argument)
+{
+    net->capture = argument;
+    net->ring = argument ? steno_capture_ring(argument) : NULL;
+}
+
+void session_net_set_capture(Net *net, StenoCapture *capture)
+{
+    call_and_wait(net, take_capture, capture);
+}
+
+static void close_peer(Net *net, gpointer argument)
+{
+    g_hash_table_remove(net->peers, argument);
+}
+
+void session_net_close_peer(Net *net, guint32 peer)
+{
+    call_and_wait(net, close_peer, GUINT_TO_POINTER(peer));
+}
+
+static void close_all(Net *net, gpointer argument)
+{
+    (void)argument;
+    g_hash_table_remove_all(net->peers);
+    publish_totals(net);
+}
+
+void session_net_close_all(Net *net)
+{
+    call_and_wait(net, close_all, NULL);
+}
+
+void session_net_totals(const Net *net, NetTotals *totals)
+{
+    g_mutex_lock((GMutex *)&net->totals_lock);
+    *totals = net->totals;
+    g_mutex_unlock((GMutex *)&net->totals_lock);
+}
+
+/* ---- the thread
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static gpointer net_main(gpointer data)
+{
+    Net *net = data;
+    g_main_context_push_thread_default(net->context);
+    g_main_loop_run(net->loop);
+    g_main_context_pop_thread_default(net->context);
+    return NULL;
+}
+
+Net *session_net_new(const StenoJobSpec *job, StenoGeofence *geofence, const StenoLog *log, const NetEvents *events,
+                     gpointer user)
+{
+    Net *net = g_new0(Net, 1);
+    g_atomic_ref_count_init(&net->references);
+    net->job = job;
+    net->geofence = geofence;
+    net->log = log;
+    net->events = events;
+    net->user = user;
+    g_mutex_init(&net->totals_lock);
+    net->context = g_main_context_new();
+    net->loop = g_main_loop_new(net->context, FALSE);
+    net->packets = steno_packet_pool_new(SESSION_PACKETS_MAX);
+    net->frames = steno_frame_pool_new(SESSION_FRAMES_MAX_BYTES);
+    net->peers = g_hash_table_new_full(NULL, NULL, NULL, peer_free);
+    net->last_loss_us = -SESSION_BUSY_AFTER_LOSS_US;
+    net->tick = g_source_new(&tick_functions, sizeof(GSource));
+    g_source_set_callback(net->tick, on_tick, net, NULL);
+    g_source_set_ready_time(net->tick, 0);
+    g_source_attach(net->tick, net->context);
+    net->thread = g_thread_new("net", net_main, net);
+    return net;
+}
+
+static void stop_thread(Net *net, gpointer argument)
+{
+    close_all(net, argument);
+    g_main_loop_quit(net->loop);
+}
+
+static void net_unref(Net *net)
+{
+    if (!g_atomic_ref_count_dec(&net->references))
+        return;
+    g_mutex_clear(&net->totals_lock);
+    g_free(net);
+}
+
+void session_net_free(Net *net)
+{
+    if (!net)
+        return;
+    net->events = NULL;
+    call_and_wait(net, stop_thread, NULL);
+    g_thread_join(net->thread);
+    g_source_destroy(net->tick);
+    g_source_unref(net->tick);
+    g_hash_table_unref(net->peers);
+    g_main_loop_unref(net->loop);
+    g_main_context_unref(net->context);
+    steno_packet_pool_free(net->packets);
+    steno_frame_pool_free(net->frames);
+    net_unref(net);
+}

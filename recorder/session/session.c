@@ -1,0 +1,634 @@
+/* The main thread's half: what the channel says becomes tracks, parts, events and, in the end, an end. */
+#include "session_internal.h"
+
+#include "steno/base/clock.h"
+#include "steno/base/error.h"
+
+#include <string.h>
+
+/* A stream of a participant, from the offer that brought it to the one that took it away. */
+typedef struct {
+    guint32 number, peer;
+    char *participant;
+    char *mid; /* "" when there is none */
+    gboolean video, flowing;
+} Track;
+
+/* A participant's medium that was cut off: when it flows again, the hole is told. */
+typedef struct {
+    char *participant;
+    gboolean video;
+    gint64 from_wall_us;
+} Away;
+
+struct StenoSession {
+    const StenoJobSpec *job;
+    const StenoLog *log;
+    const StenoSessionEvents *events;
+    gpointer user;
+
+    StenoGeofence *geofence;
+    StenoChannel *channel;
+    Net *net;
+
+    char *folder;
+    guint part; /* the next one to begin */
+    StenoCapture *capture;
+    gint64 zero_wall_us;
+    json_t *recording;
+    GSource *capture_failure; /* fires on the main thread when the writer thread says so */
+    GMutex failure_lock;
+    GError *failure;
+
+    GHashTable *participants; /* id → name */
+    GPtrArray *tracks;        /* Track * */
+    GPtrArray *away;          /* Away * */
+    GHashTable *answered;     /* peers with an offer that waits for our side */
+    guint32 next_track;
+
+    gint64 joined_mono_us; /* 0: not yet */
+    guint second_timer, end_timer;
+    char *end_reason;
+    GError *end_error;
+};
+
+static const NetEvents net_events;
+
+/* ---- telling
+ * ---------------------------------------------------------------------------------------------------------- */
+
+/* To the capture's events and to whoever started us. */
+static void tell(StenoSession *session, json_t *event)
+{
+    session->events->event(session->user, event);
+    if (session->capture)
+        steno_capture_event(session->capture, event);
+    else
+        json_decref(event);
+}
+
+static void tell_state(StenoSession *session, const char *state, const GError *error)
+{
+    json_t *event = json_pack("{s:s, s:s}", "event", "state", "state", state);
+    if (error) {
+        g_autofree char *words = steno_log_redact(error->message);
+        json_object_set_new(event, "error",
+                            json_pack("{s:s, s:s}", "code", steno_error_slug(error->code), "message", words));
+    }
+    tell(session, event);
+}
+
+/* ---- parts
+ * ------------------------------------------------------------------------------------------------------------- */
+
+static void session_end(StenoSession *session, const char *reason, const GError *error);
+
+static gboolean on_capture_failure(gpointer data)
+{
+    StenoSession *session = data;
+    g_mutex_lock(&session->failure_lock);
+    g_autoptr(GError) error = g_steal_pointer(&session->failure);
+    g_mutex_unlock(&session->failure_lock);
+    session_end(session, "storage", error);
+    return G_SOURCE_REMOVE;
+}
+
+/* On the writer thread. */
+static void on_capture_failed(gpointer user, const GError *error)
+{
+    StenoSession *session = user;
+    g_mutex_lock(&session->failure_lock);
+    if (!session->failure)
+        session->failure = g_error_copy(error);
+    g_mutex_unlock(&session->failure_lock);
+    g_source_set_ready_time(session->capture_failure, 0);
+}
+
+static void tell_participant(StenoSession *session, const char *id, const char *name)
+{
+    tell(session, json_pack("{s:s, s:s, s:s}", "event", "participant_joined", "participant", id, "name", name));
+}
+
+static gboolean part_begin(StenoSession *session, GError **error)
+{
+    if (session->capture)
+        return TRUE;
+    if (session->zero_wall_us == 0)
+        session->zero_wall_us = steno_clock_wall_us();
+    const StenoCaptureConfig config = {
+        .folder = session->folder,
+        .part = session->part,
+        .zero_wall_us = session->zero_wall_us,
+        .recording = session->recording,
+        .log = session->log,
+        .failed = on_capture_failed,
+        .user = session,
+    };
+    session->capture = steno_capture_new(&config, error);
+    if (!session->capture)
+        return FALSE;
+    session->part++;
+    session_net_set_capture(session->net, session->capture);
+    return TRUE;
+}
+
+/* Closes every peer, and with them the part. FALSE with the first fault of its files. */
+static gboolean part_end(StenoSession *session, GError **error)
+{
+    session_net_close_all(session->net);
+    session_net_set_capture(session->net, NULL);
+    g_ptr_array_set_size(session->tracks, 0);
+    g_hash_table_remove_all(session->answered);
+    StenoCapture *capture = g_steal_pointer(&session->capture);
+    return !capture || steno_capture_finish(capture, error);
+}
+
+/* ---- tracks
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static void track_free(gpointer data)
+{
+    Track *track = data;
+    g_free(track->participant);
+    g_free(track->mid);
+    g_free(track);
+}
+
+static void away_free(gpointer data)
+{
+    Away *away = data;
+    g_free(away->participant);
+    g_free(away);
+}
+
+static Track *track_find(const StenoSession *session, guint32 number)
+{
+    for (guint i = 0; i < session->tracks->len; i++) {
+        Track *track = session->tracks->pdata[i];
+        if (track->number == number)
+            return track;
+    }
+    return NULL;
+}
+
+static Track *track_at(const StenoSession *session, guint32 peer, const char *mid)
+{
+    for (guint i = 0; i < session->tracks->len; i++) {
+        Track *track = session->tracks->pdata[i];
+        if (track->peer == peer && strcmp(track->mid, mid) == 0)
+            return track;
+    }
+    return NULL;
+}
+
+static const StenoSdpMedia *media_of(const StenoSdp *offer, const char *mid)
+{
+    for (guint i = 0; i < offer->media->len; i++) {
+        const StenoSdpMedia *media = offer->media->pdata[i];
+        if (g_strcmp0(media->mid ? media->mid : "", mid) == 0)
+            return media;
+    }
+    return NULL;
+}
+
+static Track *track_add(StenoSession *session, guint32 peer, const char *participant, const TrackPlan *plan,
+                        const StenoSdp *offer)
+{
+    Track *track = g_new0(Track, 1);
+    track->number = ++session->next_track;
+    track->peer = peer;
+    track->participant = g_strdup(participant);
+    track->mid = g_strdup(plan->rtp.mid);
+    track->video = plan->rtp.video;
+    g_ptr_array_add(session->tracks, track);
+    const StenoSdpMedia *media = media_of(offer, track->mid);
+    tell(session, json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:i, s:s}", "event", "track_added", "track",
+                            (int)track->number, "participant", participant, "mid", track->mid, "kind",
+                            track->video ? "video" : "audio", "codec", steno_codec_name(plan->rtp.payloads[0].codec),
+                            "clock_hz", (int)plan->rtp.payloads[0].clock_hz, "ssrc", (json_int_t)plan->rtp.ssrc, "peer",
+                            (int)peer, "source", media && media->msid_track ? media->msid_track : ""));
+    return track;
+}
+
+static gboolean plan_has(const PeerPlan *plan, guint32 number)
+{
+    for (guint i = 0; i < plan->tracks->len; i++) {
+        const TrackPlan *track = plan->tracks->pdata[i];
+        if (track->rtp.track == number)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void track_remove(StenoSession *session, guint index)
+{
+    Track *track = session->tracks->pdata[index];
+    tell(session, json_pack("{s:s, s:i}", "event", "track_removed", "track", (int)track->number));
+    g_ptr_array_remove_index(session->tracks, index);
+}
+
+/* Gives every stream of the plan its number, old or new, and tells which came and which went. */
+static void number_tracks(StenoSession *session, PeerPlan *plan, const char *participant, const StenoSdp *offer)
+{
+    for (guint i = 0; i < plan->tracks->len; i++) {
+        TrackPlan *planned = plan->tracks->pdata[i];
+        Track *track = track_at(session, plan->peer, planned->rtp.mid);
+        if (!track || track->video != planned->rtp.video)
+            track = track_add(session, plan->peer, participant, planned, offer);
+        planned->rtp.track = track->number;
+    }
+    for (guint i = session->tracks->len; i-- > 0;) {
+        const Track *track = session->tracks->pdata[i];
+        if (track->peer == plan->peer && !plan_has(plan, track->number))
+            track_remove(session, i);
+    }
+}
+
+/* ---- what the channel says
+ * ------------------------------------------------------------------------------------------------ */
+
+static void on_participant_joined(gpointer user, const StenoParticipant *participant)
+{
+    StenoSession *session = user;
+    g_hash_table_replace(session->participants, g_strdup(participant->id), g_strdup(participant->name));
+    if (session->capture)
+        tell_participant(session, participant->id, participant->name);
+}
+
+static void on_participant_left(gpointer user, const char *participant_id)
+{
+    StenoSession *session = user;
+    tell(session, json_pack("{s:s, s:s}", "event", "participant_left", "participant", participant_id));
+    for (guint i = session->away->len; i-- > 0;) {
+        const Away *away = session->away->pdata[i];
+        if (strcmp(away->participant, participant_id) == 0)
+            g_ptr_array_remove_index(session->away, i);
+    }
+    g_hash_table_remove(session->participants, participant_id);
+}
+
+static void on_peer_offer(gpointer user, guint32 peer, const char *participant_id, const StenoSdp *offer)
+{
+    StenoSession *session = user;
+    g_autoptr(GError) error = NULL;
+    PeerPlan *plan = session->capture ? session_plan_new(peer, offer, &error) : NULL;
+    if (!plan) {
+        if (error)
+            net_events.peer_failed(session, peer, error);
+        return;
+    }
+    number_tracks(session, plan, participant_id, offer);
+    if (!plan->plain)
+        g_hash_table_add(session->answered, GUINT_TO_POINTER(peer));
+    session_net_apply(session->net, plan);
+}
+
+static void on_peer_closed(gpointer user, guint32 peer)
+{
+    StenoSession *session = user;
+    session_net_close_peer(session->net, peer);
+    g_hash_table_remove(session->answered, GUINT_TO_POINTER(peer));
+    for (guint i = session->tracks->len; i-- > 0;) {
+        const Track *track = session->tracks->pdata[i];
+        if (track->peer != peer)
+            continue;
+        Away *away = g_new(Away, 1);
+        *away = (Away){g_strdup(track->participant), track->video, steno_clock_wall_us()};
+        g_ptr_array_add(session->away, away);
+        track_remove(session, i);
+    }
+}
+
+static void on_stream_event(gpointer user, guint32 peer, const char *mid, const char *type, json_t *detail)
+{
+    StenoSession *session = user;
+    const Track *track = track_at(session, peer, mid ? mid : "");
+    json_t *event = json_pack("{s:s, s:s, s:i}", "event", type, "evidence", "platform", "peer", (int)peer);
+    if (track)
+        json_object_set_new(event, "track", json_integer(track->number));
+    if (detail)
+        json_object_update_missing(event, detail);
+    tell(session, event);
+}
+
+static void on_joined(StenoSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    if (!part_begin(session, &error)) {
+        session_end(session, "storage", error);
+        return;
+    }
+    if (session->joined_mono_us == 0)
+        session->joined_mono_us = steno_clock_mono_us();
+    json_t *event = json_pack("{s:s, s:s, s:I, s:i}", "event", "state", "state", "recording", "zero_wall_us",
+                              (json_int_t)session->zero_wall_us, "part", (int)session->part - 1);
+    tell(session, event);
+    GHashTableIter iter;
+    const char *id, *name;
+    g_hash_table_iter_init(&iter, session->participants);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&id, (gpointer *)&name))
+        tell_participant(session, id, name);
+}
+
+static void on_reconnecting(StenoSession *session, const GError *why)
+{
+    tell_state(session, "reconnecting", why);
+    g_ptr_array_set_size(session->away, 0); /* the hole between two parts is told by the parts */
+    g_hash_table_remove_all(session->participants);
+    g_autoptr(GError) error = NULL;
+    if (!part_end(session, &error))
+        session_end(session, "storage", error);
+}
+
+static void on_channel_state(gpointer user, StenoChannelState state, const GError *error)
+{
+    StenoSession *session = user;
+    switch (state) {
+    case STENO_CHANNEL_JOINING:
+        tell_state(session, "joining", error);
+        break;
+    case STENO_CHANNEL_JOINED:
+        on_joined(session);
+        break;
+    case STENO_CHANNEL_RECONNECTING:
+        on_reconnecting(session, error);
+        break;
+    case STENO_CHANNEL_ENDED:
+        session_end(session,
+                    !error                         ? "channel-ended"
+                    : session->joined_mono_us == 0 ? "join-failed"
+                                                   : "connection-lost",
+                    error);
+        break;
+    }
+}
+
+static const StenoChannelEvents channel_events = {
+    .participant_joined = on_participant_joined,
+    .participant_left = on_participant_left,
+    .peer_offer = on_peer_offer,
+    .peer_closed = on_peer_closed,
+    .stream_event = on_stream_event,
+    .state = on_channel_state,
+};
+
+/* ---- what the network thread says
+ * ------------------------------------------------------------------------------------------ */
+
+static void on_net_gathered(gpointer user, guint32 peer, StenoTransportLocal *local)
+{
+    StenoSession *session = user;
+    if (session->channel && g_hash_table_remove(session->answered, GUINT_TO_POINTER(peer)))
+        session->channel->connector->answer(session->channel, peer, local);
+    steno_transport_local_free(local);
+}
+
+static void on_net_connected(gpointer user, guint32 peer, const char *srtp_profile, const char *dtls_cipher)
+{
+    StenoSession *session = user;
+    steno_info(session->log, "peer=%u: media path is up (%s, %s)", peer, srtp_profile ? srtp_profile : "clear RTP",
+               dtls_cipher ? dtls_cipher : "no DTLS");
+}
+
+/* A fault that trying again does not mend: the peer is not who signalling says, or wants no real encryption. */
+static gboolean is_hopeless(const GError *error)
+{
+    return g_error_matches(error, STENO_ERROR, STENO_ERROR_FINGERPRINT) ||
+           g_error_matches(error, STENO_ERROR, STENO_ERROR_WEAK_CRYPTO) ||
+           g_error_matches(error, STENO_ERROR, STENO_ERROR_GEOFENCE) ||
+           g_error_matches(error, STENO_ERROR, STENO_ERROR_SDP_INVALID);
+}
+
+static void on_net_failed(gpointer user, guint32 peer, const GError *error)
+{
+    StenoSession *session = user;
+    steno_warning(session->log, "peer=%u: media path failed: %s", peer, error ? error->message : "closed by the peer");
+    json_t *event = json_pack("{s:s, s:i}", "event", "peer_failed", "peer", (int)peer);
+    if (error) {
+        g_autofree char *words = steno_log_redact(error->message);
+        json_object_set_new(event, "error",
+                            json_pack("{s:s, s:s}", "code", steno_error_slug(error->code), "message", words));
+    }
+    tell(session, event);
+    /* What fails before anything was recorded is an end with its reason; later, the others' media matter more. */
+    NetTotals totals;
+    session_net_totals(session->net, &totals);
+    if (is_hopeless(error) && totals.frames == 0)
+        session_end(session, "join-failed", error);
+    else if (session->channel)
+        session->channel->connector->peer_failed(session->channel, peer, error);
+}
+
+static void tell_back(StenoSession *session, const Track *track, gint64 wall_us)
+{
+    for (guint i = session->away->len; i-- > 0;) {
+        const Away *away = session->away->pdata[i];
+        if (away->video != track->video || strcmp(away->participant, track->participant) != 0)
+            continue;
+        tell(session, json_pack("{s:s, s:i, s:s, s:i, s:I, s:I}", "event", "gap", "track", (int)track->number, "cause",
+                                steno_gap_cause_name(STENO_GAP_DISCONNECTED), "packets", 0, "from",
+                                (json_int_t)away->from_wall_us, "until", (json_int_t)wall_us));
+        g_ptr_array_remove_index(session->away, i);
+        return;
+    }
+}
+
+static void on_net_flow(gpointer user, guint32 number, gboolean flowing, gint64 wall_us)
+{
+    StenoSession *session = user;
+    Track *track = track_find(session, number);
+    if (!track)
+        return;
+    gboolean first = flowing && !track->flowing;
+    track->flowing = TRUE;
+    if (first)
+        tell_back(session, track, wall_us);
+    tell(session, json_pack("{s:s, s:i, s:s, s:I}", "event", flowing ? first ? "track_started" : "unmuted" : "muted",
+                            "track", (int)number, "evidence", "rtp", "t", (json_int_t)wall_us));
+}
+
+static const NetEvents net_events = {
+    .gathered = on_net_gathered,
+    .peer_connected = on_net_connected,
+    .peer_failed = on_net_failed,
+    .track_flow = on_net_flow,
+};
+
+/* ---- time
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+static void tell_stats(StenoSession *session, const NetTotals *totals, gint64 now_us)
+{
+    guint live = 0;
+    for (guint i = 0; i < session->tracks->len; i++)
+        live += ((const Track *)session->tracks->pdata[i])->flowing;
+    json_t *event = json_pack("{s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "stats", "duration_ms",
+                              (json_int_t)((now_us - session->joined_mono_us) / 1000), "participants",
+                              (int)g_hash_table_size(session->participants), "tracks", (int)live, "frames",
+                              (json_int_t)totals->frames, "bytes", (json_int_t)totals->bytes, "packets",
+                              (json_int_t)totals->packets, "lost", (json_int_t)totals->lost, "recovered",
+                              (json_int_t)totals->recovered, "invalid", (json_int_t)totals->invalid);
+    session->events->event(session->user, event);
+    json_decref(event);
+}
+
+static gboolean on_second(gpointer data)
+{
+    StenoSession *session = data;
+    gint64 now_us = steno_clock_mono_us();
+    NetTotals totals;
+    session_net_totals(session->net, &totals);
+    if (session->joined_mono_us == 0)
+        return G_SOURCE_CONTINUE;
+    tell_stats(session, &totals, now_us);
+    gint64 idle_us = now_us - MAX(session->joined_mono_us, totals.last_media_mono_us);
+    if (session->job->max_duration_s > 0 &&
+        now_us - session->joined_mono_us >= session->job->max_duration_s * G_USEC_PER_SEC)
+        session_end(session, "max-duration", NULL);
+    else if (session->job->max_idle_s > 0 && idle_us >= session->job->max_idle_s * G_USEC_PER_SEC)
+        session_end(session, "max-idle", NULL);
+    return G_SOURCE_CONTINUE;
+}
+
+/* ---- the end
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* Packets came, but not one was media: say that rather than "nothing to record". */
+static void check_validity(StenoSession *session)
+{
+    NetTotals totals;
+    session_net_totals(session->net, &totals);
+    if (session->end_error || totals.frames > 0 || totals.invalid == 0)
+        return;
+    g_set_error(&session->end_error, STENO_ERROR, STENO_ERROR_MEDIA_INVALID,
+                "%" G_GUINT64_FORMAT
+                " packets arrived, but none was valid media: check that the SRTP keys, the payload "
+                "types and the codecs are those of the session description",
+                totals.invalid);
+}
+
+static gboolean end_now(gpointer data)
+{
+    StenoSession *session = data;
+    session->end_timer = 0;
+    if (session->second_timer)
+        g_source_remove(session->second_timer);
+    session->second_timer = 0;
+    session_net_close_all(session->net);
+    check_validity(session);
+    json_t *event = json_pack("{s:s, s:s, s:s}", "event", "state", "state", "ended", "end_reason", session->end_reason);
+    if (session->capture)
+        steno_capture_event(session->capture, event);
+    else
+        json_decref(event);
+    g_autoptr(GError) error = NULL;
+    if (!part_end(session, &error) && !session->end_error)
+        session->end_error = g_steal_pointer(&error);
+    StenoChannel *channel = g_steal_pointer(&session->channel);
+    if (channel)
+        channel->connector->close(channel);
+    session->events->ended(session->user, session->end_reason, session->end_error);
+    return G_SOURCE_REMOVE;
+}
+
+/* Not at once: we may be called from within the channel, which is closed in the end. */
+static void session_end(StenoSession *session, const char *reason, const GError *error)
+{
+    if (session->end_reason)
+        return;
+    session->end_reason = g_strdup(reason);
+    session->end_error = error ? g_error_copy(error) : NULL;
+    session->end_timer = g_idle_add(end_now, session);
+}
+
+void steno_session_stop(StenoSession *session, const char *end_reason)
+{
+    session_end(session, end_reason, NULL);
+}
+
+/* ---- the beginning
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static json_t *describe_recording(const StenoJobSpec *job)
+{
+    g_autofree char *url = steno_log_redact(job->url);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", job->id, "platform", job->platform, "url", url,
+                     "channel", job->channel ? job->channel : "", "outputs", job->outputs, "audio", job->audio,
+                     "version", STENO_VERSION);
+}
+
+static gboolean failure_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    (void)source;
+    return callback(data);
+}
+
+static GSourceFuncs failure_functions = {.dispatch = failure_dispatch};
+
+StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPlace *place, const StenoLog *log,
+                                  const StenoSessionEvents *events, gpointer user, GError **error)
+{
+    const StenoConnector *connector = steno_connector_find(job->platform);
+    if (!connector) {
+        g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "there is no platform '%s'", job->platform);
+        return NULL;
+    }
+    StenoSession *session = g_new0(StenoSession, 1);
+    session->job = job;
+    session->log = log;
+    session->events = events;
+    session->user = user;
+    session->folder = g_strdup(place->capture);
+    session->part = place->first_part;
+    session->zero_wall_us = place->zero_wall_us;
+    session->recording = describe_recording(job);
+    session->participants = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    session->tracks = g_ptr_array_new_with_free_func(track_free);
+    session->away = g_ptr_array_new_with_free_func(away_free);
+    session->answered = g_hash_table_new(NULL, NULL);
+    g_mutex_init(&session->failure_lock);
+    session->capture_failure = g_source_new(&failure_functions, sizeof(GSource));
+    g_source_set_callback(session->capture_failure, on_capture_failure, session, NULL);
+    g_source_attach(session->capture_failure, NULL);
+    if (job->allow_media_cidr[0])
+        session->geofence = steno_geofence_new((const char *const *)job->allow_media_cidr, error);
+    if (!job->allow_media_cidr[0] || session->geofence) {
+        session->net = session_net_new(job, session->geofence, log, &net_events, session);
+        session->second_timer = g_timeout_add_seconds(1, on_second, session);
+        session->channel = connector->open(job, session->geofence, log, &channel_events, session, error);
+    }
+    if (session->channel)
+        return session;
+    steno_session_free(session);
+    return NULL;
+}
+
+void steno_session_free(StenoSession *session)
+{
+    if (!session)
+        return;
+    if (session->end_timer)
+        g_source_remove(session->end_timer);
+    if (session->second_timer)
+        g_source_remove(session->second_timer);
+    if (session->channel)
+        session->channel->connector->close(session->channel);
+    if (session->net)
+        (void)part_end(session, NULL);
+    session_net_free(session->net);
+    g_source_destroy(session->capture_failure);
+    g_source_unref(session->capture_failure);
+    g_mutex_clear(&session->failure_lock);
+    g_clear_error(&session->failure);
+    steno_geofence_unref(session->geofence);
+    g_hash_table_unref(session->participants);
+    g_ptr_array_unref(session->tracks);
+    g_ptr_array_unref(session->away);
+    g_hash_table_unref(session->answered);
+    json_decref(session->recording);
+    g_clear_error(&session->end_error);
+    g_free(session->end_reason);
+    g_free(session->folder);
+    g_free(session);
+}

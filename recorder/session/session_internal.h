@@ -1,0 +1,164 @@
+/* What the sources of the session room share. The main thread owns StenoSession, the network thread Net and its peers.
+ */
+#ifndef STENO_SESSION_INTERNAL_H
+#define STENO_SESSION_INTERNAL_H
+
+#include "steno/capture.h"
+#include "steno/channel.h"
+#include "steno/codec.h"
+#include "steno/rtp.h"
+#include "steno/session.h"
+#include "steno/transport.h"
+
+/* How often the network thread reads its sockets: slowly while nothing is missing, fast while something may be resent.
+ */
+#define SESSION_TICK_CALM_MS 50
+#define SESSION_TICK_BUSY_MS 20
+#define SESSION_BUSY_AFTER_LOSS_US (10 * G_USEC_PER_SEC)
+/* 2 s of reordering for 40 participants at 400 packets/s, with as much again for bursts. */
+#define SESSION_PACKETS_MAX 65536
+/* What frames may hold while the disk stalls: 40 participants at 2.5 Mbit/s for 20 s. */
+#define SESSION_FRAMES_MAX_BYTES (256 * 1024 * 1024)
+/* A track without a packet for this long is told as muted: longer than Opus' longest DTX interval (400 ms). */
+#define SESSION_MUTED_AFTER_US G_USEC_PER_SEC
+#define SESSION_STATS_EVERY_S 10
+
+/* ---- plans: what an offer asks of the network thread (plan.c) ------------------------------------------------------
+ */
+
+typedef struct {
+    StenoRtpTrackConfig rtp;
+    char *fmtp[STENO_RTP_PAYLOAD_TYPES_MAX];      /* of rtp.payloads */
+    guint8 channels[STENO_RTP_PAYLOAD_TYPES_MAX]; /* of rtp.payloads */
+} TrackPlan;
+
+typedef struct {
+    guint32 peer;
+    gboolean plain; /* an SDP file's socket, without ICE */
+    StenoRtpConfig rtp;
+    GPtrArray *tracks; /* TrackPlan * */
+    /* ICE + DTLS */
+    char *ufrag, *password;
+    char **fingerprints, **candidates;
+    StenoDtlsSetup setup;
+    gboolean ice_lite, end_of_candidates;
+    /* plain */
+    char *address, *source;
+    guint16 port, rtcp_port;
+    char *sdes_suite;
+    StenoSecret *sdes_key;
+} PeerPlan;
+
+/* The plan of an offer; its tracks' numbers are still 0. SDP_INVALID or WEAK_CRYPTO. */
+PeerPlan *session_plan_new(guint32 peer, const StenoSdp *offer, GError **error);
+void session_plan_free(PeerPlan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PeerPlan, session_plan_free)
+
+/* ---- the network thread (net.c, wiring.c) ---------------------------------------------------------------------------
+ */
+
+typedef struct Net Net;
+
+/* All called on the main thread. */
+typedef struct {
+    void (*gathered)(gpointer user, guint32 peer, StenoTransportLocal *local); /* the callee owns local */
+    void (*peer_connected)(gpointer user, guint32 peer, const char *srtp_profile, const char *dtls_cipher);
+    void (*peer_failed)(gpointer user, guint32 peer, const GError *error);
+    /* The first packet of a track, a pause in its packets, and their coming back. */
+    void (*track_flow)(gpointer user, guint32 track, gboolean flowing, gint64 wall_us);
+} NetEvents;
+
+/* Figures that any thread may read. */
+typedef struct {
+    gint64 last_media_mono_us; /* 0: none yet */
+    guint64 frames, bytes;     /* handed to the capture */
+    guint64 packets, lost, recovered;
+    guint64 invalid; /* packets that were no valid media: SRTP, RTP or payload format said no */
+} NetTotals;
+
+Net *session_net_new(const StenoJobSpec *job, StenoGeofence *geofence, const StenoLog *log, const NetEvents *events,
+                     gpointer user);
+/* Ends the thread; every peer is closed first. */
+void session_net_free(Net *net);
+
+/* From here on frames go into this capture; NULL: nowhere. Waits until the network thread has taken it. */
+void session_net_set_capture(Net *net, StenoCapture *capture);
+/* Opens or renegotiates a peer; takes the plan. */
+void session_net_apply(Net *net, PeerPlan *plan);
+/* Ends a peer's tracks and closes it. */
+void session_net_close_peer(Net *net, guint32 peer);
+/* Ends every peer; waits until the last frame is in the capture's ring. */
+void session_net_close_all(Net *net);
+void session_net_totals(const Net *net, NetTotals *totals);
+
+/* ---- the network thread from the inside (net.c owns, wiring.c works)
+ * ------------------------------------------------- */
+
+typedef struct NetPeer NetPeer;
+
+typedef struct {
+    NetPeer *peer;
+    TrackPlan *plan;
+    guint32 number;
+    StenoCodec codec; /* of the depacketizer */
+    StenoDepacketizer *depacketizer;
+    gboolean flowing;
+    gint64 last_arrival_us;
+    guint64 packets_told; /* into the totals */
+    guint64 lost_told, recovered_told;
+    /* Frames that found the ring full, told as a gap when there is room again. */
+    guint32 overflow_frames;
+    gint64 overflow_rtp_ts, overflow_wall_us;
+} NetTrack;
+
+struct NetPeer {
+    Net *net;
+    guint32 number;
+    StenoTransport *transport;
+    StenoRtp *rtp;
+    GPtrArray *tracks;          /* NetTrack * */
+    PeerPlan *plan;             /* of the last offer */
+    StenoTransportLocal *local; /* what was gathered last */
+    gboolean connected;
+    guint64 invalid_told;
+};
+
+struct Net {
+    gatomicrefcount references; /* the session's, and one a message on its way to the main thread */
+    const StenoJobSpec *job;
+    StenoGeofence *geofence;
+    const StenoLog *log;
+    const NetEvents *events;
+    gpointer user;
+    GThread *thread;
+    GMainContext *context;
+    GMainLoop *loop;
+    /* Below: the network thread's. */
+    StenoPacketPool *packets;
+    StenoFramePool *frames;
+    StenoCapture *capture;
+    StenoFrameRing *ring;
+    GHashTable *peers; /* number → NetPeer * */
+    GSource *tick;
+    gint64 last_loss_us, last_flow_check_us, last_stats_us;
+    GMutex totals_lock; /* taken once a tick */
+    NetTotals totals, ticking;
+};
+
+/* wiring.c */
+gboolean session_wiring_open(NetPeer *peer, const PeerPlan *plan, GError **error);
+void session_wiring_set_tracks(NetPeer *peer, PeerPlan *plan);
+void session_wiring_drain(NetPeer *peer, gint64 now_us);
+void session_wiring_tick(NetPeer *peer, gint64 now_us);
+void session_wiring_check_flow(NetPeer *peer, gint64 now_us);
+void session_wiring_tell_stats(NetPeer *peer);
+void session_wiring_close(NetPeer *peer);
+void session_wiring_track_free(gpointer track);
+
+/* net.c: messages to the main thread */
+void session_net_tell_gathered(NetPeer *peer, const StenoTransportLocal *local);
+void session_net_tell_connected(NetPeer *peer);
+void session_net_tell_failed(NetPeer *peer, const GError *error);
+void session_net_tell_flow(NetPeer *peer, guint32 track, gboolean flowing, gint64 wall_us);
+
+#endif

@@ -1,0 +1,410 @@
+/*
+ * The flow, read from top to bottom: transport → rtp → codec → capture. All of it runs on the network thread, once a
+ * tick.
+ */
+#include "session_internal.h"
+
+#include "steno/base/clock.h"
+
+#include <string.h>
+
+/* ---- 1. transport → rtp ---------------------------------------------------------------------------------------------
+ */
+
+static void on_transport_rtp(gpointer user, StenoPacket *packet)
+{
+    NetPeer *peer = user;
+    (void)steno_rtp_receive(peer->rtp, packet);
+}
+
+static void on_transport_rtcp(gpointer user, const guint8 *data, gsize bytes, gint64 arrival_us)
+{
+    NetPeer *peer = user;
+    (void)steno_rtp_receive_rtcp(peer->rtp, data, bytes, arrival_us);
+}
+
+static void on_rtp_send_rtcp(gpointer user, const guint8 *data, gsize bytes)
+{
+    NetPeer *peer = user;
+    (void)steno_transport_send_rtcp(peer->transport, data, bytes);
+}
+
+/* ---- 2. rtp → codec
+ * -------------------------------------------------------------------------------------------------- */
+
+static NetTrack *track_of(const NetPeer *peer, guint32 number)
+{
+    for (guint i = 0; i < peer->tracks->len; i++) {
+        NetTrack *track = peer->tracks->pdata[i];
+        if (track->number == number)
+            return track;
+    }
+    return NULL;
+}
+
+static void on_frame(gpointer user, StenoFrame *frame);
+
+/* The depacketizer for a payload type; a sender may change between the codecs that it offered. */
+static gboolean take_codec(NetTrack *track, const StenoRtpPayload *payload)
+{
+    if (track->depacketizer && track->codec == payload->codec)
+        return TRUE;
+    if (track->depacketizer)
+        steno_depacketizer_flush(track->depacketizer);
+    steno_depacketizer_free(track->depacketizer);
+    guint i = 0;
+    while (i + 1 < track->plan->rtp.n_payloads && track->plan->rtp.payloads[i].payload_type != payload->payload_type)
+        i++;
+    const StenoDepacketizerConfig config = {
+        .codec = payload->codec,
+        .clock_hz = payload->clock_hz,
+        .channels = track->plan->channels[i],
+        .fmtp = track->plan->fmtp[i],
+        .track = track->number,
+    };
+    track->codec = payload->codec;
+    track->depacketizer = steno_depacketizer_new(&config, track->peer->net->frames, on_frame, track);
+    return track->depacketizer != NULL;
+}
+
+static void on_rtp_packet(gpointer user, guint32 number, const StenoRtpPayload *payload, StenoPacket *packet)
+{
+    NetPeer *peer = user;
+    NetTrack *track = track_of(peer, number);
+    if (track && take_codec(track, payload)) {
+        track->last_arrival_us = packet->arrival_us;
+        if (G_UNLIKELY(!track->flowing)) {
+            track->flowing = TRUE;
+            session_net_tell_flow(peer, number, TRUE, steno_clock_mono_to_wall_us(packet->arrival_us));
+        }
+        (void)steno_depacketizer_push(track->depacketizer, packet);
+        if (G_UNLIKELY(steno_depacketizer_needs_keyframe(track->depacketizer)))
+            steno_rtp_request_keyframe(peer->rtp, number);
+    }
+    steno_packet_free(packet);
+}
+
+static void on_rtp_gap(gpointer user, guint32 number, gint64 first_seq, gint64 last_seq, gint64 rtp_ts,
+                       gint64 until_rtp_ts, StenoGapCause cause)
+{
+    NetPeer *peer = user;
+    NetTrack *track = track_of(peer, number);
+    if (!track || !track->depacketizer)
+        return;
+    steno_depacketizer_gap(track->depacketizer, first_seq, last_seq, (guint32)(last_seq - first_seq + 1), rtp_ts,
+                           until_rtp_ts, cause);
+    peer->net->last_loss_us = steno_clock_mono_us();
+}
+
+static void on_rtp_reset(gpointer user, guint32 number, guint32 ssrc)
+{
+    NetPeer *peer = user;
+    NetTrack *track = track_of(peer, number);
+    if (!track)
+        return;
+    if (track->depacketizer)
+        steno_depacketizer_flush(track->depacketizer);
+    if (peer->net->capture)
+        steno_capture_event(peer->net->capture, json_pack("{s:s, s:i, s:I}", "event", "source_changed", "track",
+                                                          (int)number, "ssrc", (json_int_t)ssrc));
+}
+
+static void on_rtp_clock(gpointer user, guint32 number, const StenoRtpClockSample *sample)
+{
+    NetPeer *peer = user;
+    if (peer->net->capture)
+        steno_capture_event(peer->net->capture,
+                            json_pack("{s:s, s:i, s:I, s:I, s:I, s:I}", "event", "clock", "track", (int)number,
+                                      "rtp_ts", (json_int_t)sample->rtp_ts, "ntp", (json_int_t)sample->ntp_wall_us,
+                                      "arrival", (json_int_t)steno_clock_mono_to_wall_us(sample->arrival_us), "offset",
+                                      (json_int_t)sample->offset_us));
+}
+
+static void on_rtp_bye(gpointer user, guint32 number)
+{
+    NetPeer *peer = user;
+    steno_debug(peer->net->log, "peer=%u track=%u: the sender said goodbye", peer->number, number);
+}
+
+static const StenoRtpEvents rtp_events = {
+    .packet = on_rtp_packet,
+    .gap = on_rtp_gap,
+    .reset = on_rtp_reset,
+    .clock = on_rtp_clock,
+    .bye = on_rtp_bye,
+    .send_rtcp = on_rtp_send_rtcp,
+};
+
+/* ---- 3. codec → capture
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Frames that found no room are told as one gap before the next that does. */
+static gboolean tell_overflow(NetTrack *track, const StenoFrame *next)
+{
+    Net *net = track->peer->net;
+    StenoFrame *gap = steno_frame_new(net->frames, STENO_FRAME_GAP, 0);
+    if (!gap)
+        return FALSE;
+    gap->track = track->number;
+    gap->codec = track->codec;
+    gap->rtp_ts = track->overflow_rtp_ts;
+    gap->wall_us = track->overflow_wall_us;
+    gap->arrival_us = next->arrival_us;
+    gap->gap.cause = STENO_GAP_OVERFLOW;
+    gap->gap.first_seq = gap->gap.last_seq = -1;
+    gap->gap.until_rtp_ts = next->rtp_ts;
+    if (!steno_frame_ring_push(net->ring, gap)) {
+        steno_frame_unref(gap);
+        return FALSE;
+    }
+    track->overflow_frames = 0;
+    return TRUE;
+}
+
+static void overflowed(NetTrack *track, StenoFrame *frame)
+{
+    if (track->overflow_frames++ == 0) {
+        track->overflow_rtp_ts = frame->rtp_ts;
+        track->overflow_wall_us = frame->wall_us;
+    }
+    steno_frame_unref(frame);
+}
+
+static void on_frame(gpointer user, StenoFrame *frame)
+{
+    NetTrack *track = user;
+    Net *net = track->peer->net;
+    if (!net->ring) {
+        steno_frame_unref(frame);
+        return;
+    }
+    frame->wall_us = steno_rtp_wall_us(track->peer->rtp, track->number, frame->rtp_ts);
+    if (frame->kind == STENO_FRAME_MEDIA) {
+        net->ticking.frames++;
+        net->ticking.bytes += frame->payload_bytes;
+        net->ticking.last_media_mono_us = frame->arrival_us;
+    }
+    if (track->overflow_frames > 0 && !tell_overflow(track, frame))
+        overflowed(track, frame);
+    else if (!steno_frame_ring_push(net->ring, frame))
+        overflowed(track, frame);
+}
+
+/* ---- the tick
+ * -------------------------------------------------------------------------------------------------------- */
+
+void session_wiring_drain(NetPeer *peer, gint64 now_us)
+{
+    (void)steno_transport_drain(peer->transport, now_us);
+}
+
+static void add_totals(NetPeer *peer)
+{
+    NetTotals *totals = &peer->net->ticking;
+    guint64 invalid = steno_rtp_unmatched(peer->rtp);
+    const StenoTransportStats *transport = steno_transport_stats(peer->transport);
+    invalid += transport->srtp_failures + transport->strays;
+    for (guint i = 0; i < peer->tracks->len; i++) {
+        NetTrack *track = peer->tracks->pdata[i];
+        StenoRtpStats stats;
+        if (!steno_rtp_stats(peer->rtp, track->number, &stats))
+            continue;
+        totals->packets += stats.packets - track->packets_told;
+        totals->lost += stats.lost - track->lost_told;
+        totals->recovered += stats.recovered - track->recovered_told;
+        track->packets_told = stats.packets;
+        track->lost_told = stats.lost;
+        track->recovered_told = stats.recovered;
+        if (track->depacketizer)
+            invalid += steno_depacketizer_stats(track->depacketizer)->damaged;
+    }
+    totals->invalid += invalid - MIN(invalid, peer->invalid_told);
+    peer->invalid_told = MAX(invalid, peer->invalid_told);
+}
+
+void session_wiring_tick(NetPeer *peer, gint64 now_us)
+{
+    steno_rtp_tick(peer->rtp, now_us);
+    if (steno_rtp_is_recovering(peer->rtp))
+        peer->net->last_loss_us = now_us;
+    add_totals(peer);
+}
+
+void session_wiring_check_flow(NetPeer *peer, gint64 now_us)
+{
+    for (guint i = 0; i < peer->tracks->len; i++) {
+        NetTrack *track = peer->tracks->pdata[i];
+        if (!track->flowing || now_us - track->last_arrival_us < SESSION_MUTED_AFTER_US)
+            continue;
+        track->flowing = FALSE;
+        session_net_tell_flow(peer, track->number, FALSE, steno_clock_mono_to_wall_us(track->last_arrival_us));
+    }
+}
+
+static void tell_track_stats(const NetTrack *track)
+{
+    Net *net = track->peer->net;
+    StenoRtpStats rtp;
+    if (!net->capture || !steno_rtp_stats(track->peer->rtp, track->number, &rtp))
+        return;
+    static const StenoDepacketizerStats none = {0};
+    const StenoDepacketizerStats *codec = track->depacketizer ? steno_depacketizer_stats(track->depacketizer) : &none;
+    steno_capture_event(net->capture,
+                        json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "event",
+                                  "stats", "track", (int)track->number, "packets", (json_int_t)rtp.packets, "bytes",
+                                  (json_int_t)rtp.bytes, "lost", (json_int_t)rtp.lost, "recovered",
+                                  (json_int_t)rtp.recovered, "duplicates", (json_int_t)rtp.duplicates, "reordered",
+                                  (json_int_t)rtp.reordered, "late", (json_int_t)rtp.late, "nacks",
+                                  (json_int_t)rtp.nacks_sent, "plis", (json_int_t)rtp.plis_sent, "frames",
+                                  (json_int_t)codec->frames, "undecodable", (json_int_t)codec->undecodable, "damaged",
+                                  (json_int_t)codec->damaged));
+}
+
+void session_wiring_tell_stats(NetPeer *peer)
+{
+    for (guint i = 0; i < peer->tracks->len; i++)
+        tell_track_stats(peer->tracks->pdata[i]);
+}
+
+/* ---- opening, renegotiating, closing
+ * ---------------------------------------------------------------------------------- */
+
+static void on_transport_gathered(gpointer user, const StenoTransportLocal *local)
+{
+    NetPeer *peer = user;
+    session_net_tell_gathered(peer, local);
+}
+
+static void on_transport_state(gpointer user, StenoTransportState state, const GError *error)
+{
+    NetPeer *peer = user;
+    peer->connected = state == STENO_TRANSPORT_CONNECTED;
+    if (state == STENO_TRANSPORT_CONNECTED)
+        session_net_tell_connected(peer);
+    else if (state == STENO_TRANSPORT_FAILED || state == STENO_TRANSPORT_CLOSED)
+        session_net_tell_failed(peer, error);
+}
+
+static const StenoTransportEvents transport_events = {
+    .rtp = on_transport_rtp,
+    .rtcp = on_transport_rtcp,
+    .gathered = on_transport_gathered,
+    .state = on_transport_state,
+};
+
+static StenoTransport *open_plain(NetPeer *peer, const PeerPlan *plan, GError **error)
+{
+    const Net *net = peer->net;
+    const StenoSdesKey sdes = {.suite = plan->sdes_suite, .key_salt = plan->sdes_key};
+    const StenoPlainConfig config = {
+        .address = plan->address,
+        .port = plan->port,
+        .rtcp_port = plan->rtcp_port,
+        .source = plan->source,
+        .sdes = plan->sdes_suite ? &sdes : NULL,
+        .send_feedback = plan->rtp.feedback,
+        .geofence = net->geofence,
+        .pool = net->packets,
+        .log = net->log,
+    };
+    return steno_transport_new_plain(&config, net->context, &transport_events, peer, error);
+}
+
+static StenoTransport *open_ice(NetPeer *peer, GError **error)
+{
+    const Net *net = peer->net;
+    guint n_turn = g_strv_length(net->job->turn);
+    g_autofree StenoTurnServer *turn = g_new0(StenoTurnServer, n_turn + 1);
+    for (guint i = 0; i < n_turn; i++)
+        turn[i] = (StenoTurnServer){net->job->turn[i], net->job->turn_user, net->job->turn_password};
+    const StenoTransportConfig config = {
+        .stun = net->job->stun,
+        .turn = turn,
+        .n_turn = n_turn,
+        .geofence = net->geofence,
+        .legacy_suites = net->job->dtls_legacy_suites,
+        .preferred_setup = STENO_DTLS_ACTIVE,
+        .loopback = net->job->loopback,
+        .pool = net->packets,
+        .log = net->log,
+    };
+    return steno_transport_new_ice(&config, net->context, &transport_events, peer, error);
+}
+
+gboolean session_wiring_open(NetPeer *peer, const PeerPlan *plan, GError **error)
+{
+    peer->rtp = steno_rtp_new(&plan->rtp, &rtp_events, peer);
+    peer->transport = plan->plain ? open_plain(peer, plan, error) : open_ice(peer, error);
+    return peer->transport != NULL;
+}
+
+static void end_track(NetTrack *track)
+{
+    Net *net = track->peer->net;
+    tell_track_stats(track);
+    steno_rtp_remove_track(track->peer->rtp, track->number);
+    if (!track->depacketizer)
+        return;
+    steno_depacketizer_flush(track->depacketizer);
+    StenoFrame *end = steno_frame_new(net->frames, STENO_FRAME_END, 0);
+    if (end) {
+        end->track = track->number;
+        end->codec = track->codec;
+        end->arrival_us = track->last_arrival_us;
+        on_frame(track, end);
+    }
+}
+
+static TrackPlan *plan_of(const PeerPlan *plan, guint32 number)
+{
+    for (guint i = 0; i < plan->tracks->len; i++) {
+        TrackPlan *track = plan->tracks->pdata[i];
+        if (track->rtp.track == number)
+            return track;
+    }
+    return NULL;
+}
+
+void session_wiring_track_free(gpointer data)
+{
+    NetTrack *track = data;
+    steno_depacketizer_free(track->depacketizer);
+    g_free(track);
+}
+
+/* The tracks are now those of the plan, and the plan the peer's: tracks borrow from it. */
+void session_wiring_set_tracks(NetPeer *peer, PeerPlan *plan)
+{
+    for (guint i = peer->tracks->len; i-- > 0;) {
+        NetTrack *track = peer->tracks->pdata[i];
+        if (plan_of(plan, track->number))
+            continue;
+        end_track(track);
+        g_ptr_array_remove_index(peer->tracks, i);
+    }
+    for (guint i = 0; i < plan->tracks->len; i++) {
+        TrackPlan *planned = plan->tracks->pdata[i];
+        NetTrack *track = track_of(peer, planned->rtp.track);
+        if (!track) {
+            track = g_new0(NetTrack, 1);
+            track->peer = peer;
+            track->number = planned->rtp.track;
+            g_ptr_array_add(peer->tracks, track);
+        }
+        track->plan = planned;
+        (void)steno_rtp_set_track(peer->rtp, &planned->rtp);
+    }
+}
+
+void session_wiring_close(NetPeer *peer)
+{
+    if (peer->transport && peer->connected)
+        session_wiring_drain(peer, steno_clock_mono_us());
+    if (peer->rtp)
+        steno_rtp_drain(peer->rtp);
+    if (peer->transport && peer->rtp)
+        add_totals(peer);
+    for (guint i = 0; i < peer->tracks->len; i++)
+        end_track(peer->tracks->pdata[i]);
+    g_ptr_array_set_size(peer->tracks, 0);
+}
