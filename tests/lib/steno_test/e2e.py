@@ -1,0 +1,58 @@
+"""Runs the tests of one file of tests/e2e: python3 -m steno_test.e2e FILE [TEST…]. A line of JSON a result."""
+import importlib.util
+import json
+import os
+import re
+import sys
+import time
+import traceback
+
+from .case import Case, Skip
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location("e2e_" + os.path.basename(path)[:-3], path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def names(path, prefix="test_"):
+    """The tests of a file, without importing it."""
+    with open(path) as f:
+        return re.findall(rf"^def {prefix}(\w+)\(case", f.read(), re.M)
+
+
+def run(function, name):
+    case = Case(name)
+    start = time.monotonic()
+    result, reason = "PASS", ""
+    try:
+        function(case)
+    except Skip as skip:
+        result, reason = "SKIP", str(skip)
+    except AssertionError as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        result, reason = "FAIL", f"{error or where.line} ({os.path.basename(where.filename)}:{where.lineno})"
+    except Exception:
+        result, reason = "FAIL", traceback.format_exc()
+    if result == "FAIL":
+        reason += f"\nleft in {case.folder}"
+    try:
+        case.close(keep=result == "FAIL")
+    except Exception:
+        reason += "\nwhile closing: " + traceback.format_exc()
+        result = "FAIL"
+    return {"name": name, "result": result, "reason": reason, "figures": case.figures,
+            "seconds": round(time.monotonic() - start, 1)}
+
+
+def main(path, wanted):
+    module = load(path)
+    for name in wanted:
+        function = getattr(module, "test_" + name, None) or getattr(module, "long_" + name)
+        print(json.dumps(run(function, name)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
