@@ -8,19 +8,36 @@
  * is lawful CAPTURE/part-0001/track-0001.0.mkv   one Matroska file a track and format: track number, then the number of
  * the format
  *
- * A part is one uninterrupted run of a recorder in a channel; the next part begins after a crash or a reconnect. Each
- * Matroska block carries a 40-byte record as BlockAdditional 1 (STENO_CAPTURE_RECORD), so that the file alone tells
- * each frame's RTP time, wall time and arrival.
+ * A part is one uninterrupted run of a recorder in a channel; the next part begins after a crash or a reconnect. A
+ * track file is made for the first frame of a format, so that each holds at least one.
  *
- * Clusters hold at most 500 ms and are written whole; what was written is on disk (fdatasync) within one more second,
- * so that a crash of the process loses ≤ 1 s a track, and of the machine ≤ 2 s.
+ * Each Matroska block carries a 40-byte record (STENO_CAPTURE_RECORD) as BlockAdditional with BlockAddID 2, so that the
+ * file alone tells each frame's RTP time, wall time and arrival. The blocks' own timestamps (ms since the recording's
+ * zero) only go forward: they are for players; assemble goes by the record.
+ *
+ * STENO_CAPTURE_RECORD, little-endian:
+ *    0  u8   version, 1
+ *    1  u8   flags: 1 keyframe, 2 decodable, 4 encrypted, 8 raw
+ *    2  u16  0
+ *    4  u32  number of the frame in its file, from 0
+ *    8  i64  rtp_ts, extended, ticks of the track's clock
+ *   16  i64  wall_us, µs since 1970
+ *   24  i64  arrival_us, CLOCK_MONOTONIC
+ *   32  u64  0
+ *
+ * H.264 and H.265 are kept as Matroska has them: 4-byte start codes become lengths, parameter sets avcC or hvcC, and
+ * the reader turns both back. `raw`: the payload is kept byte by byte instead; so are encrypted frames, and what does
+ * not begin with a start code. Parameter sets come back ordered by type (VPS, SPS, PPS).
+ *
+ * Clusters hold at most 500 ms and are written whole, ≤ 0.6 s after their first frame; what was written is on disk
+ * (fdatasync) within one more second, so that a crash of the process loses ≤ 1 s a track, and of the machine ≤ 2 s.
  *
  * Events (members besides t and event):
  *   participant_joined {participant, name}      participant_left {participant}
  *   track_added {track, participant, mid, kind, codec, clock_hz, ssrc, peer, source}   track_removed {track}
- *   format {track, segment, codec, width, height, channels}     the file track-N.segment begins
- *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}   from, until: wall µs
- *   clock {track, rtp_ts, ntp, arrival, offset}   a sender report
+ *   format {track, segment, codec, clock_hz, width, height, channels}   the file track-N.segment begins
+ *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}   from, until: wall µs; gaps
+ * that follow on each other for the same cause are one clock {track, rtp_ts, ntp, arrival, offset}   a sender report
  *   muted {track}, unmuted {track}   by the platform or because no packets came for 1 s ({…, "evidence":
  * "rtp"|"platform"}) layer {track, …}   active_speaker {participant} state {state, error?}   recording | reconnecting |
  * ended, with end_reason at the end stats {track, packets, bytes, lost, recovered, duplicates, reordered, late, nacks,
@@ -34,10 +51,14 @@
 
 #include <jansson.h>
 
+#define STENO_CAPTURE_FORMAT 1 /* of all this; "capture_format" in recording.json */
 #define STENO_CAPTURE_CLUSTER_MS 500
 #define STENO_CAPTURE_SYNC_MS 1000
 #define STENO_CAPTURE_RING_FRAMES 16384 /* 40 participants at 80 frames/s for 5 s: how long a disk may stall */
 #define STENO_CAPTURE_EVENTS_MAX 4096   /* events that wait to be written; more are counted and dropped */
+#define STENO_CAPTURE_TRACKS_MAX 4096   /* in a part: a channel's participants with four streams each, twice over */
+#define STENO_CAPTURE_SEGMENTS_MAX                                                                                     \
+    10000 /* formats of a track: a change a second for hours; then its frames are dropped */
 
 /* ---- writing ------------------------------------------------------------------------------------------------------
  */
@@ -99,6 +120,8 @@ typedef struct StenoCaptureReader StenoCaptureReader;
 
 /* Opens one track file, also one cut short by a crash. CAPTURE_DAMAGED when not even its header can be read. */
 StenoCaptureReader *steno_capture_reader_open(const char *path, GError **error);
+/* The same for a file that is in memory; data is lent for as long as the reader lives. */
+StenoCaptureReader *steno_capture_reader_open_memory(const guint8 *data, gsize bytes, GError **error);
 void steno_capture_reader_free(StenoCaptureReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoCaptureReader, steno_capture_reader_free)
 StenoCodec steno_capture_reader_codec(const StenoCaptureReader *reader);
@@ -107,7 +130,9 @@ const guint8 *steno_capture_reader_parameters(const StenoCaptureReader *reader, 
 /* Picture size in px, or channels and clock of audio. */
 void steno_capture_reader_format(const StenoCaptureReader *reader, guint *width, guint *height, guint *channels,
                                  guint *clock_hz);
-/* 1: a frame; 0: the end, whole or torn. */
+/* 1: a frame; 0: the end, whole or torn. Damage is passed over: it goes on with the next cluster. */
 int steno_capture_reader_next(StenoCaptureReader *reader, StenoCaptureFrame *frame);
+/* Bytes that could not be read so far: the torn end of a crash, or damage. 0 for a file that was closed in order. */
+guint64 steno_capture_reader_skipped(const StenoCaptureReader *reader);
 
 #endif
