@@ -14,6 +14,7 @@
 #include "steno/frame.h"
 
 #include <gio/gio.h>
+#include <sys/socket.h>
 
 #define STENO_TRANSPORT_CANDIDATES_MAX 64  /* a description; an SFU announces a handful */
 #define STENO_TRANSPORT_REPLAY_WINDOW 1024 /* packets: holds the reordering that rtp waits for at video rates */

@@ -45,6 +45,14 @@ void steno_log_set_level(StenoLogLevel level)
     g_atomic_int_set(&max_level, (gint)level);
 }
 
+void steno_log_set_level_from_environment(void)
+{
+    StenoLogLevel level;
+    const char *name = g_getenv("STENO_LOG_LEVEL");
+    if (name && steno_log_level_from_name(name, &level))
+        steno_log_set_level(level);
+}
+
 gboolean steno_log_level_from_name(const char *name, StenoLogLevel *level)
 {
     for (guint i = 0; i < G_N_ELEMENTS(level_names); i++) {

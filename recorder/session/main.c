@@ -175,6 +175,7 @@ static int parse(int argc, char **argv, Recorder *recorder)
 int main(int argc, char **argv)
 {
     steno_secret_protect_process();
+    steno_log_set_level_from_environment();
     Recorder recorder = {0};
     int exit_code = parse(argc, argv, &recorder);
     if (exit_code >= 0)

@@ -33,6 +33,8 @@ void steno_log(const StenoLog *log, StenoLogLevel level, const char *format, ...
 
 /* Levels above this are dropped. Default NOTICE; set once at start. */
 void steno_log_set_level(StenoLogLevel level);
+/* Takes the level from STENO_LOG_LEVEL, by which a program hands it to its children. */
+void steno_log_set_level_from_environment(void);
 /* "error", "warning", "notice", "info", "debug", "trace"; FALSE for anything else. */
 gboolean steno_log_level_from_name(const char *name, StenoLogLevel *level);
 
