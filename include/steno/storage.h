@@ -16,7 +16,10 @@ typedef struct {
      * same contents is success; with others it is refused (STORAGE_FAILED), never overwritten, unless replace.
      */
     gboolean (*put)(const char *root, const char *source, const char *key, gboolean replace, GError **error);
-    /* Can the root be written? STORAGE_UNWRITABLE or STORAGE_FULL saying what to do. */
+    /*
+     * Can the root be written? STORAGE_UNWRITABLE or STORAGE_FULL saying what to do. A missing local root is made when
+     * its parent is there; one that is a symbolic link, or that everybody may write to, is refused.
+     */
     gboolean (*check)(const char *root, GError **error);
 } StenoSink;
 
@@ -27,11 +30,7 @@ const StenoSink *steno_sink_find(const char *name);
 gboolean steno_storage_digest(const char *path, char hex[STENO_STORAGE_SHA256_HEX_BYTES], gint64 *bytes,
                               GError **error);
 
-/* A name that is safe as one path component everywhere: no '/', no controls, no leading '.', ≤ 100 bytes. Caller frees.
- */
-char *steno_storage_safe_name(const char *name);
-
-/* <channel>/<utc compact>_<id>: the folder of a recording below the root. Caller frees. */
+/* <channel>/<utc compact>_<id>, made of safe names: the folder of a recording below the root. Caller frees. */
 char *steno_storage_recording_key(const char *channel, gint64 started_wall_us, const char *id);
 
 #endif
