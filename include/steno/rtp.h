@@ -7,6 +7,10 @@
  * reports (RR and SDES, RFC 3550; transport-wide congestion control; REMB), and maps RTP time to the wall clock by
  * sender reports.
  *
+ * Every extended sequence number from a track's first packet to its last is exactly one of: put out, in a gap, or
+ * nothing (padding, or a payload type that was not negotiated). At a start the first packets are held until the first
+ * tick that is 10 ms later, because the very first may have been overtaken.
+ *
  * Knows no codec, no socket and no thread: everything runs on the caller's (network) thread, and time is what the
  * caller says. Nothing is allocated per packet.
  */
@@ -60,19 +64,20 @@ typedef struct {
 } StenoRtpClockSample;
 
 typedef struct {
-    guint64 packets, bytes; /* media packets received in the clear, RTX undone, duplicates left out */
+    guint64 packets, bytes; /* media packets put out, and their payload; no padding */
     guint64 duplicates;
     guint64 reordered; /* came after a later one */
     guint64 recovered; /* came after we asked for them (RTX or plain) */
     guint64 lost;      /* given up */
     guint64 late;      /* came after they were given up */
-    guint64 invalid;   /* malformed, or of no known track (counted at the transport's own stats) */
+    guint64 invalid;   /* of a payload type that was not negotiated, or of no sequence (a stray) */
     guint64 nacks_sent, plis_sent;
     guint64 resets;    /* SSRC changes, sequence or timestamp jumps */
     guint32 jitter_us; /* RFC 3550 §6.4.1 */
     guint32 held;      /* packets waiting for order right now */
 } StenoRtpStats;
 
+/* From within these, only request_keyframe, wall_us and stats may be called. Any may be NULL. */
 typedef struct {
     /* The next packet of a track in order, header fields filled in. The callee owns it. */
     void (*packet)(gpointer user, guint32 track, const StenoRtpPayload *payload, StenoPacket *packet);
@@ -115,13 +120,14 @@ int steno_rtp_receive_rtcp(StenoRtp *rtp, const guint8 *data, gsize bytes, gint6
 void steno_rtp_tick(StenoRtp *rtp, gint64 now_us);
 /* TRUE while packets are missing that may still come: the caller ticks fast (20 ms) then. */
 bool steno_rtp_is_recovering(const StenoRtp *rtp);
-/* Emits everything held, as if no more would come. */
+/* Emits everything held, as if no more would come. What comes later goes on from there. */
 void steno_rtp_drain(StenoRtp *rtp);
 
 /* The codec needs a key frame: a PLI (or FIR) goes out with the next tick, at most one in 500 ms a track. */
 void steno_rtp_request_keyframe(StenoRtp *rtp, guint32 track);
 
-/* Wall-clock time (recorder's clock) of an extended RTP timestamp of the track. */
+/* Wall-clock time (recorder's clock), µs since 1970, of an extended timestamp of the track; 0 before its first packet.
+ */
 gint64 steno_rtp_wall_us(const StenoRtp *rtp, guint32 track, gint64 rtp_ts);
 
 /* Copies the track's figures; FALSE when there is no such track. */
