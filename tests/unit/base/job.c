@@ -1,0 +1,145 @@
+/* The job specification: defaults, limits, JSON both ways; and ids, errors, clocks. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "steno/base/clock.h"
+#include "steno/base/error.h"
+#include "steno/base/job.h"
+
+#include <errno.h>
+#include <string.h>
+
+static StenoJobSpec *parse(const char *text, GError **error)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    StenoJobSpec *spec = steno_job_spec_from_json(json, error);
+    json_decref(json);
+    return spec;
+}
+
+static void assert_refused(const char *text, const char *words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoJobSpec) spec = parse(text, &error);
+    assert_true(!spec || !steno_job_spec_check(spec, &error));
+    assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_USAGE));
+    if (!strstr(error->message, words))
+        fail_msg("'%s' does not say '%s'", error->message, words);
+}
+
+static void defaults_are_those_of_the_table(void **state)
+{
+    (void)state;
+    g_autoptr(StenoJobSpec) spec = steno_job_spec_new();
+    assert_int_equal(spec->max_idle_s, 300);
+    assert_int_equal(spec->reconnect_s, 300);
+    assert_string_equal(spec->outputs, "participant");
+    assert_non_null(spec->turn);
+    assert_null(spec->turn[0]);
+    assert_false(spec->loopback);
+}
+
+static void json_reads_back_with_secrets_only_when_asked(void **state)
+{
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoJobSpec) spec = parse("{\"platform\":\"janus\",\"url\":\"https://h/janus\",\"channel\":\"1\","
+                                         "\"token\":\"planted-secret\",\"turn\":[\"turn:a\",\"turn:b\"],"
+                                         "\"turn_user\":\"u\",\"turn_password\":\"planted-too\",\"max_idle_s\":7}",
+                                         &error);
+    assert_non_null(spec);
+    assert_true(steno_job_spec_check(spec, &error));
+    json_t *bare = steno_job_spec_to_json(spec, FALSE), *full = steno_job_spec_to_json(spec, TRUE);
+    char *text = json_dumps(bare, 0);
+    assert_null(strstr(text, "planted"));
+    free(text);
+    g_autoptr(StenoJobSpec) again = steno_job_spec_from_json(full, &error);
+    assert_non_null(again);
+    assert_string_equal(steno_secret_text(again->token), "planted-secret");
+    assert_string_equal(again->turn[1], "turn:b");
+    assert_int_equal(again->max_idle_s, 7);
+    json_decref(bare);
+    json_decref(full);
+}
+
+static void wrong_jobs_are_refused_by_name(void **state)
+{
+    (void)state;
+    assert_refused("{\"plattform\":\"janus\"}", "plattform");
+    assert_refused("{\"max_idle_s\":\"7\"}", "max_idle_s");
+    assert_refused("{\"max_idle_s\":-1}", "between 0 and");
+    assert_refused("{\"turn\":\"turn:a\"}", "turn");
+    assert_refused("{\"turn\":[1]}", "turn");
+    assert_refused("{\"loopback\":1}", "loopback");
+    assert_refused("{\"token\":1}", "token");
+    assert_refused("{\"platform\":\"zoom\",\"url\":\"x\"}", "janus, sdp");
+    assert_refused("{\"platform\":\"janus\"}", "url");
+    assert_refused("{\"platform\":\"janus\",\"url\":\"http://h/janus\"}", "channel");
+    assert_refused("{\"platform\":\"janus\",\"url\":\"ws://h\",\"channel\":\"1\"}", "http://");
+    assert_refused("{\"platform\":\"sdp\",\"url\":\"x\",\"audio\":\"mp3\"}", "copy, aac");
+    assert_refused("{\"platform\":\"sdp\",\"url\":\"x\",\"turn\":[\"turn:a\"]}", "turn_user");
+    assert_refused(
+        "{\"platform\":\"janus\",\"url\":\"http://h\",\"channel\":\"1\",\"token\":\"aaaa\",\"token_secret\":\"bbbb\"}",
+        "both token and token_secret");
+    assert_refused("[]", "object");
+}
+
+static void ids_are_ulids_in_order_of_time(void **state)
+{
+    (void)state;
+    g_autofree char *first = steno_job_new_id(), *second = steno_job_new_id();
+    assert_int_equal(strlen(first), 26);
+    assert_int_equal(strspn(first, "0123456789ABCDEFGHJKMNPQRSTVWXYZ"), 26);
+    assert_true(strncmp(first, second, 10) <= 0);
+    assert_string_not_equal(first, second);
+}
+
+static void every_error_has_its_row(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < STENO_ERROR_COUNT; i++) {
+        StenoError read_back;
+        assert_true(steno_error_from_slug(steno_error_slug((StenoError)i), &read_back));
+        assert_int_equal(read_back, i);
+        g_autoptr(GError) error = g_error_new_literal(STENO_ERROR, (gint)i, "x");
+        for (unsigned other = 0; other < i; other++) {
+            g_autoptr(GError) earlier = g_error_new_literal(STENO_ERROR, (gint)other, "x");
+            assert_int_not_equal(steno_error_exit_code(error), steno_error_exit_code(earlier));
+        }
+    }
+    assert_int_equal(steno_error_exit_code(NULL), 0);
+    g_autoptr(GError) full = NULL;
+    (void)steno_error_set_errno(&full, ENOSPC, "writing %s", "x");
+    assert_true(g_error_matches(full, STENO_ERROR, STENO_ERROR_STORAGE_FULL));
+    assert_string_equal(full->message, "writing x: No space left on device");
+}
+
+static void clocks_convert_and_print(void **state)
+{
+    (void)state;
+    /* RFC 5905's epoch: 1970-01-01 is 2208988800 s after 1900. */
+    assert_int_equal(steno_clock_ntp_to_wall_us(G_GUINT64_CONSTANT(2208988800) << 32), 0);
+    gint64 now_us = 1795377340123456;
+    assert_true(ABS(steno_clock_ntp_to_wall_us(steno_clock_wall_us_to_ntp(now_us)) - now_us) <= 1);
+    g_autofree char *text = steno_clock_format(now_us), *compact = steno_clock_format_compact(now_us);
+    assert_string_equal(text, "2026-11-22T19:55:40.123Z");
+    assert_string_equal(compact, "20261122T195540Z");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_those_of_the_table),
+        cmocka_unit_test(json_reads_back_with_secrets_only_when_asked),
+        cmocka_unit_test(wrong_jobs_are_refused_by_name),
+        cmocka_unit_test(ids_are_ulids_in_order_of_time),
+        cmocka_unit_test(every_error_has_its_row),
+        cmocka_unit_test(clocks_convert_and_print),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
