@@ -223,7 +223,7 @@ window.api = {
     const joined = await new Promise((done, failed) => {
       handle.waiting.joined = done;
       handle.waiting.failed = failed;
-      send({ request: 'join', ptype: 'publisher', room: options.room, display: options.display,
+      send({ request: 'join', ptype: 'publisher', room: options.room, display: options.display, id: options.id,
              pin: options.pin, token: options.roomToken }).catch(failed);
     });
     if (!options.audio && !options.video)

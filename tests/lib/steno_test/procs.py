@@ -46,17 +46,20 @@ def start(argv, **kwargs):
 
 
 def stop(process, sig=signal.SIGTERM, seconds=5):
-    """Ends a process (and its group): asks first, then kills. Returns the exit status."""
+    """Ends a process, its group and its descendants: asks first, then kills. Returns the exit status."""
+    family = children(process.pid) if process.poll() is None else []
     if process.poll() is None:
         process.send_signal(sig)
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             pass
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    for kill, victims in ((os.killpg, [process.pid]), (os.kill, family)):
+        for victim in victims:
+            try:
+                kill(victim, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
     process.wait()
     if process in _LIVE:
         _LIVE.remove(process)

@@ -1,0 +1,117 @@
+"""Planted secrets appear nowhere: no log, no file, no command line, no environment of any process."""
+import base64
+import glob
+import os
+import re
+import time
+import urllib.parse
+
+from steno_test import janus, steno
+
+LIGHT = True
+TOKEN_SECRET = "planted-token-secret-5f1c9e"
+API_SECRET = "planted-api-secret-77ab03"
+DESCRIPTION = "planted-descriptor-31d2"
+
+
+def spellings(secret):
+    """How a secret may be written."""
+    raw = secret.encode()
+    return {raw, base64.b64encode(raw).rstrip(b"="), raw.hex().encode(), raw.hex().upper().encode(),
+            urllib.parse.quote(secret, safe="").encode()}
+
+
+def processes(but):
+    """(what it is, its bytes) of every process' command line and environment, without the test's own."""
+    for path in glob.glob("/proc/[0-9]*"):
+        if int(os.path.basename(path)) in but:
+            continue
+        for name in ("cmdline", "environ"):
+            try:
+                with open(os.path.join(path, name), "rb") as f:
+                    yield f"{path}/{name}", f.read()
+            except OSError:
+                continue
+
+
+def files(*roots):
+    for root in roots:
+        for at, _, names in os.walk(root):
+            for name in names:
+                path = os.path.join(at, name)
+                if os.path.isfile(path) and not os.path.islink(path):
+                    with open(path, "rb") as f:
+                        yield path, f.read()
+
+
+# Any signed token of Janus, as it is or escaped for a URL.
+SIGNED = re.compile(rb"\d{10}(,|%2[Cc])janus[\w.,%=-]*(:|%3[Aa])[A-Za-z0-9+/%]{26,}")
+
+
+def search(places, wanted):
+    found = []
+    for where, data in places:
+        found += [f"{what} in {where}" for what, forms in wanted.items() if any(form in data for form in forms)]
+        if SIGNED.search(data):
+            found.append(f"a signed token in {where}")
+    return found
+
+
+def planted(case, arguments, wanted, server, room):
+    page = case.chromium().page("p")
+    extra = {}
+    if room == janus.ROOM_SIGNED:
+        extra["roomToken"] = server.room_token(room)
+    if room == janus.ROOM_PIN:
+        extra["pin"] = janus.PIN
+    page.join(server, room, tag=1, **extra)
+    secrets_folder = case.path("given")
+    temporary = case.path("tmp")
+    os.makedirs(temporary)
+    recording = case.record(server, *arguments, "--log-level", "trace", room=room, environment={"TMPDIR": temporary})
+    recording.wait_state("recording")
+    found = []
+    for _ in range(20):
+        found += search(processes({os.getpid()}), wanted)
+        time.sleep(0.15)
+    done = recording.finish()
+    assert done["error"] is None, done
+    with open(os.path.join(recording.folder, "stdout"), "wb") as f:
+        f.write("\n".join(str(e) for _, e in recording.events).encode())
+    given = {os.path.join(recording.folder, n) for n in ("token-secret", "api-secret")}
+    found += search(((p, d) for p, d in files(recording.folder, temporary) if p not in given
+                     and not p.startswith(secrets_folder)), wanted)
+    logged = os.path.getsize(recording.errors)
+    case.figure(f"{logged} bytes of trace log searched")
+    assert logged > 0, "nothing was logged at trace level, so nothing was proven"
+    assert not found, "; ".join(sorted(set(found))[:5])
+
+
+def test_minted(case):
+    """The secret that mints, the server's API secret, and any token minted with it."""
+    server = case.janus(token_secret=TOKEN_SECRET, api_secret=API_SECRET).start()
+    wanted = {"token secret": spellings(TOKEN_SECRET), "API secret": spellings(API_SECRET)}
+    planted(case, [], wanted, server, janus.ROOM)
+
+
+def test_given_token(case):
+    """A token and a pin that were given."""
+    server = case.janus(token_secret=TOKEN_SECRET).start()
+    token = janus.signed_token(TOKEN_SECRET, descriptors=(janus.VIDEOROOM, DESCRIPTION))
+    os.makedirs(case.path("given"))
+    token_file = steno.secret_file(case.path("given"), "token", token)
+    pin_file = steno.secret_file(case.path("given"), "pin", janus.PIN)
+    mac = token.split(":")[1]
+    wanted = {"token": spellings(token) | spellings(DESCRIPTION) | {mac.encode(), urllib.parse.quote(mac, safe="").encode()},
+              "pin": {janus.PIN.encode()}}
+    planted(case, ["--token", "@" + token_file, "--pin-file", pin_file], wanted, server, janus.ROOM_PIN)
+
+
+def test_bare_token_is_refused(case):
+    """A token on the command line: refused before anything is done with it, and not repeated."""
+    token = janus.signed_token(TOKEN_SECRET, descriptors=(janus.VIDEOROOM, DESCRIPTION))
+    done = steno.run("record", "--platform", "janus", "--url", "http://127.0.0.1:9/janus", "--channel", "1", "--token", token,
+                     "--output", case.path("root"))
+    assert done.returncode == steno.exit_codes()["usage"], f"exit {done.returncode}: {done.stderr}"
+    assert re.search(r"@FILE|@file", done.stderr), f"no hint at @FILE: {done.stderr}"
+    assert DESCRIPTION not in done.stderr + done.stdout, "the token is repeated"
