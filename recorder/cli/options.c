@@ -35,6 +35,8 @@ static gboolean wants_help(int argc, char **argv)
 int cli_parse(const char *summary, const char *operands, const char *description, GOptionGroup *group, int argc,
               char **argv, char ***rest)
 {
+    g_autofree char *name = g_strdup_printf("steno %s", argv[0]);
+    g_set_prgname(name);
     g_autoptr(GOptionContext) context = g_option_context_new(operands);
     g_option_context_set_summary(context, summary);
     g_option_context_set_description(context, description);

@@ -70,6 +70,15 @@ static gboolean on_job_option(const char *option, const char *value, gpointer us
     return steno_job_spec_set(record->spec, field, value ? value : "", error);
 }
 
+/* The row's words, with its default behind them. */
+static const char *describe(const StenoJobField *field)
+{
+    if (!field->default_text[0])
+        return field->words;
+    g_autofree char *words = g_strdup_printf("%s (default: %s)", field->words, field->default_text);
+    return g_intern_string(words);
+}
+
 static GOptionGroup *option_group(Record *record)
 {
     GOptionGroup *group = g_option_group_new("record", "", "", record, NULL);
@@ -78,7 +87,7 @@ static GOptionGroup *option_group(Record *record)
             continue;
         GOptionEntry entries[] = {
             {field->option, 0, field->kind == STENO_JOB_KIND_BOOL ? G_OPTION_FLAG_NO_ARG : 0, G_OPTION_ARG_CALLBACK,
-             (gpointer)on_job_option, field->words, field->argument[0] ? field->argument : NULL},
+             (gpointer)on_job_option, describe(field), field->argument[0] ? field->argument : NULL},
             {NULL},
         };
         g_option_group_add_entries(group, entries);

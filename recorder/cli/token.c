@@ -14,6 +14,8 @@ static int token_janus(int argc, char **argv)
 {
     g_autofree char *secret_file = NULL, *room = NULL;
     gint ttl_s = 3600;
+    static char name[] = "token janus";
+    argv[0] = name;
     const GOptionEntry entries[] = {
         {"secret-file", 0, 0, G_OPTION_ARG_FILENAME, &secret_file, "Janus' token_auth_secret (- is standard input)",
          "FILE"},

@@ -28,7 +28,7 @@ static json_t *read_recording(const char *capture, GError **error)
 gint64 job_capture_zero(const char *capture)
 {
     json_t *recording = read_recording(capture, NULL);
-    gint64 zero_wall_us = json_integer_value(json_object_get(recording, "zero_wall_us"));
+    gint64 zero_wall_us = json_integer_value(json_object_get(recording, "zero"));
     json_decref(recording);
     return zero_wall_us;
 }
@@ -53,13 +53,13 @@ static char *recording_key(const char *capture, GError **error)
         return NULL;
     const char *id = json_string_value(json_object_get(recording, "id"));
     const char *channel = json_string_value(json_object_get(recording, "channel"));
-    gint64 zero_wall_us = json_integer_value(json_object_get(recording, "zero_wall_us"));
+    gint64 zero_wall_us = json_integer_value(json_object_get(recording, "zero"));
     char *key = NULL;
     if (id && zero_wall_us > 0)
         key = steno_storage_recording_key(channel && channel[0] ? channel : "channel", zero_wall_us, id);
     else
         g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED,
-                    "the recording.json of '%s' lacks id or zero_wall_us", capture);
+                    "the recording.json of '%s' lacks id or zero", capture);
     json_decref(recording);
     return key;
 }
