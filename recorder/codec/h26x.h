@@ -1,0 +1,24 @@
+/* The syntax of H.264 (ITU-T H.264 §7.3) and H.265 (ITU-T H.265 §7.3) that a depacketizer has to read. */
+#ifndef STENO_CODEC_H26X_H
+#define STENO_CODEC_H26X_H
+
+#include "nal.h"
+
+/* Each takes a whole NAL unit, header included; FALSE when it is malformed. */
+bool steno_h264_sps(const guint8 *nal, gsize bytes, StenoNalSetFacts *facts);
+bool steno_h264_pps(const guint8 *nal, gsize bytes, StenoNalSetFacts *facts);
+bool steno_h265_vps(const guint8 *nal, gsize bytes, StenoNalSetFacts *facts);
+bool steno_h265_sps(const guint8 *nal, gsize bytes, StenoNalSetFacts *facts);
+bool steno_h265_pps(const guint8 *nal, gsize bytes, StenoNalSetFacts *facts);
+
+/* The beginning of a slice header; the NAL unit may be cut off behind it. pps -1: it cannot be read. */
+typedef struct {
+    bool first; /* of the picture */
+    bool intra; /* H.264: an I or SI slice */
+    int pps;
+} StenoSliceFacts;
+
+void steno_h264_slice(const guint8 *nal, gsize bytes, StenoSliceFacts *facts);
+void steno_h265_slice(const guint8 *nal, gsize bytes, StenoSliceFacts *facts);
+
+#endif

@@ -1,0 +1,32 @@
+/* The uncompressed header of a VP9 frame (VP9 bitstream specification §6.2, §7.2), as far as the picture size needs it.
+ */
+#ifndef STENO_CODEC_VP9_HEADER_H
+#define STENO_CODEC_VP9_HEADER_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef struct {
+    guint32 width, height; /* px; 0: unknown */
+} StenoVp9Size;
+
+/* The sizes of the eight reference frames, since inter frames may say "as that one". */
+typedef struct {
+    StenoVp9Size slots[8];
+} StenoVp9References;
+
+typedef struct {
+    bool keyframe, shown, error_resilient;
+    StenoVp9Size size;
+} StenoVp9Header;
+
+/* Reads one frame's header and brings the references up to date. FALSE when it is not one. */
+bool steno_vp9_header(const guint8 *data, gsize bytes, StenoVp9References *references, StenoVp9Header *header);
+
+/*
+ * The frames of a superframe (§B): fills in at most eight sizes. Returns how many, or 0 when there is no superframe
+ * index.
+ */
+guint steno_vp9_superframe(const guint8 *data, gsize bytes, gsize sizes[8]);
+
+#endif
