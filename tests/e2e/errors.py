@@ -159,7 +159,7 @@ def test_usage(case):
     for argv, words in ((["record"], "platform"), (["record", "--platform", "fax", "--url", "x", "--channel", "1"], "janus"),
                         (["record", "--platform", "janus", "--url", "http://h/janus"], "channel"),
                         (["record", "--no-such-option"], "no-such-option"),
-                        (["record", "--max-duration", "soon"], "max-duration"), (["no-such-command"], "no-such-command"),
+                        (["record", "--max-duration", "soon"], "max.duration"), (["no-such-command"], "no-such-command"),
                         (["assemble"], "capture|usage"), (["verify"], "folder|usage")):
         done = steno.run(*argv, cwd=case.folder)
         assert done.returncode == usage, f"{argv}: exit {done.returncode}: {done.stderr}"
