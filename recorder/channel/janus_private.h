@@ -1,0 +1,114 @@
+/*
+ * Inside of the Janus connector. janus.c: joining, leaving, coming back; janus_room.c: who is there;
+ * janus_subscriber.c: one participant's media. Everything in the main thread.
+ */
+#ifndef STENO_CHANNEL_JANUS_PRIVATE_H
+#define STENO_CHANNEL_JANUS_PRIVATE_H
+
+#include "janus_api.h"
+#include "steno/channel.h"
+
+typedef struct JanusChannel JanusChannel;
+typedef struct JanusSubscriber JanusSubscriber;
+
+typedef struct {
+    char *id, *name;
+    json_t *feed;      /* the id as Janus writes it: number or string */
+    gboolean recorded; /* FALSE beyond STENO_CHANNEL_PARTICIPANTS_MAX */
+    gboolean seen;     /* in the list that is being read */
+    gboolean talking;
+    JanusSubscriber *subscriber; /* NULL: does not publish, or not yet subscribed */
+    guint failures;
+    gint64 not_before_mono_us; /* do not subscribe earlier */
+} JanusParticipant;
+
+struct JanusChannel {
+    StenoChannel base;
+    guint references;
+    gboolean closed;
+    const StenoJobSpec *job;
+    StenoLog *log;
+    StenoChannelEvents events;
+    gpointer user;
+    GMainContext *context;
+
+    char *url;
+    JanusCredentials *credentials;
+    StenoHttp *http;
+    JanusApi *api;       /* NULL: no session */
+    JanusApi *ended_api; /* that of a channel that has ended, for close */
+    gint64 control;      /* the handle that asks, 0: none */
+    StenoChannelState state;
+    GSource *timer; /* to start, to poll, or to come back */
+    gint64 away_mono_us;
+    guint attempts;
+
+    gboolean ids_are_strings;
+    gboolean id_refused; /* a number where a name was wanted, or the other way round */
+    guint pending;       /* of the questions asked when joining */
+    GError *join_error;
+    gboolean requires_private_id;
+    gboolean showing;    /* a visible join was asked for */
+    gint64 private_id;   /* what it gave; 0: none */
+    char *self;          /* our id when visible, else NULL */
+    json_t *joined_with; /* the list of participants at joining */
+    gboolean listing;    /* a list was asked for */
+    guint ticks;
+
+    GHashTable *participants; /* id → JanusParticipant */
+    GHashTable *subscribers;  /* a set of JanusSubscriber */
+    guint32 last_peer;
+};
+
+/* ---- janus.c ---- */
+
+/* The session is lost or of no use: closes all peers, then ends or comes back, as the error demands. */
+void janus_channel_lost(JanusChannel *channel, const GError *error);
+/* The room is over, as it should. */
+void janus_channel_ended(JanusChannel *channel);
+/* Asks to be seen, for a private_id (require_pvtid), or ends with NOT_SILENT. */
+void janus_channel_need_private_id(JanusChannel *channel);
+
+/* The room's number or name; a new reference. */
+json_t *janus_room_id(const JanusChannel *channel);
+/* {"request": request, "room": …} */
+json_t *janus_room_request(const JanusChannel *channel, const char *request);
+/* The same for a join, with what the room wants to be shown. */
+json_t *janus_join_request(JanusChannel *channel, const char *type);
+/* What a refused request of the room means to the user. Never NULL. */
+GError *janus_room_error(const JanusChannel *channel, const JanusReply *reply);
+gboolean janus_is_private_id_error(const JanusReply *reply);
+
+/* ---- janus_room.c ---- */
+
+/* Compares a list of participants with those known. The channel may be closed when it returns. */
+void janus_room_update(JanusChannel *channel, json_t *participants);
+/* Once a second: asks for the list, looks for new streams. */
+void janus_room_tick(JanusChannel *channel);
+void janus_participant_free(JanusParticipant *participant);
+
+/* ---- janus_subscriber.c ---- */
+
+struct JanusSubscriber {
+    JanusChannel *channel;
+    JanusParticipant *participant; /* NULL: given up while it was attaching */
+    gint64 handle;                 /* 0: attaching */
+    guint32 peer;                  /* 0: no offer yet */
+    StenoSdp *offer;
+    gboolean awaits_answer;
+    gboolean started, up, probing, restarted;
+    guint probes;
+    gint64 newest_mid; /* the largest feed mid known, -1: none is a number */
+};
+
+void janus_subscriber_new(JanusChannel *channel, JanusParticipant *participant);
+/* Gives it up: tells peer_closed, detaches. wait: subscribe again only after a growing time. */
+void janus_subscriber_drop(JanusSubscriber *subscriber, gboolean wait);
+void janus_subscriber_free(JanusSubscriber *subscriber);
+void janus_subscriber_event(JanusSubscriber *subscriber, json_t *event);
+/* Looks whether the participant has a stream that we do not have. */
+void janus_subscriber_probe(JanusSubscriber *subscriber);
+void janus_subscriber_answer(JanusSubscriber *subscriber, const StenoTransportLocal *local);
+void janus_subscriber_failed(JanusSubscriber *subscriber, const GError *why);
+
+#endif
