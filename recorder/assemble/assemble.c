@@ -1,0 +1,305 @@
+#include "steno/assemble.h"
+
+#include "manifest.h"
+#include "mux.h"
+#include "plan.h"
+
+#include "steno/base/error.h"
+#include "steno/base/safe_name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Progress is told when it has grown by this. */
+#define PROGRESS_STEP 0.01
+
+typedef struct {
+    const StenoAssembleOptions *options;
+    Model *model;
+    GHashTable *names; /* file names without extension that are taken, case-folded; owned */
+    json_t *tracks, *outputs;
+    guint64 bytes_total, bytes_done; /* each byte is read once and written once */
+    double told;
+    gboolean frames; /* there was at least one */
+} Assembly;
+
+static void advance(Assembly *assembly, guint64 bytes)
+{
+    assembly->bytes_done += bytes;
+    double done = assembly->bytes_total ? (double)assembly->bytes_done / (double)assembly->bytes_total : 0;
+    done = MIN(done, 1.0);
+    if (!assembly->options->progress || done < assembly->told + PROGRESS_STEP)
+        return;
+    assembly->told = done;
+    assembly->options->progress(assembly->options->user, done);
+}
+
+static void on_written(gpointer user, gsize bytes)
+{
+    advance(user, bytes);
+}
+
+static guint64 file_bytes(const char *path)
+{
+    GStatBuf status;
+    return g_stat(path, &status) == 0 ? (guint64)status.st_size : 0;
+}
+
+static guint64 track_bytes(const Model *model, const ModelTrack *track)
+{
+    guint64 bytes = 0;
+    for (guint i = 0; i < track->segments->len; i++) {
+        g_autofree char *path = model_track_path(model, track, g_array_index(track->segments, guint, i));
+        bytes += file_bytes(path);
+    }
+    return bytes;
+}
+
+/* ---- names --------------------------------------------------------------------------------------------------------
+ */
+
+/* Is the name free? Then it is taken from now on. Some file systems do not tell case apart. */
+static gboolean take_name(Assembly *assembly, const char *name)
+{
+    g_autofree char *folded = g_utf8_casefold(name, -1);
+    return g_hash_table_add(assembly->names, g_steal_pointer(&folded));
+}
+
+static char *unique_name(Assembly *assembly, const char *wanted, const char *id)
+{
+    g_autofree char *name = steno_safe_name(wanted);
+    if (take_name(assembly, name))
+        return g_steal_pointer(&name);
+    if (id) {
+        g_autofree char *with_id = g_strdup_printf("%s-%s", wanted, id);
+        g_autofree char *safe = steno_safe_name(with_id);
+        if (take_name(assembly, safe))
+            return g_steal_pointer(&safe);
+    }
+    for (guint i = 2;; i++) {
+        char *numbered = g_strdup_printf("%s-%u", name, i);
+        if (take_name(assembly, numbered))
+            return numbered;
+        g_free(numbered);
+    }
+}
+
+/* ---- one file -----------------------------------------------------------------------------------------------------
+ */
+
+static gboolean is_fatal(const GError *error)
+{
+    return g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FULL) ||
+           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_UNWRITABLE) ||
+           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED);
+}
+
+static gboolean write_as(Assembly *assembly, PlanOutput *output, const char *name, GError **error)
+{
+    const char *folder = assembly->options->output;
+    g_autofree char *file = g_strdup_printf("%s.%s", name, plan_extension(output->container));
+    g_autofree char *path = g_build_filename(folder, file, NULL);
+    MuxResult result;
+    char sha256[MANIFEST_SHA256_BYTES];
+    gint64 bytes;
+    if (!mux_write(assembly->model, output, folder, file, on_written, assembly, &result, error))
+        return FALSE;
+    gboolean digested = manifest_digest(path, sha256, &bytes, error);
+    if (digested)
+        json_array_append_new(assembly->outputs, manifest_output(output, &result, file, bytes, sha256));
+    mux_result_clear(&result);
+    return digested;
+}
+
+/* Writes the file as planned, or as Matroska, which takes everything. One that cannot be written does not stop the
+ * others. */
+static gboolean write_output(Assembly *assembly, PlanOutput *output, const char *name, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    if (write_as(assembly, output, name, &cause))
+        return TRUE;
+    if (!is_fatal(cause) && output->container != PLAN_MATROSKA && output->container != PLAN_MKA) {
+        model_problem(assembly->model, "%s: could not be written as %s", name, plan_extension(output->container));
+        steno_warning(assembly->options->log, "%s: could not be written as %s: %s", name,
+                      plan_extension(output->container), cause->message);
+        g_clear_error(&cause);
+        output->container = output->container == PLAN_M4A ? PLAN_MKA : PLAN_MATROSKA;
+        if (write_as(assembly, output, name, &cause))
+            return TRUE;
+    }
+    if (is_fatal(cause)) {
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return FALSE;
+    }
+    model_problem(assembly->model, "%s: could not be written", name);
+    steno_error(assembly->options->log, "%s: could not be written: %s", name, cause->message);
+    return TRUE;
+}
+
+/* ---- one participant ----------------------------------------------------------------------------------------------
+ */
+
+static gboolean write_participant(Assembly *assembly, const ModelParticipant *participant, GPtrArray *scans,
+                                  GError **error)
+{
+    PlanOutput *output =
+        plan_output(participant, (TrackScan *const *)scans->pdata, scans->len, assembly->options->audio);
+    if (!output)
+        return TRUE;
+    g_autofree char *name = unique_name(assembly, *participant->name ? participant->name : participant->id,
+                                        *participant->name ? participant->id : NULL);
+    gboolean written = write_output(assembly, output, name, error);
+    plan_output_free(output);
+    return written;
+}
+
+static gboolean write_tracks(Assembly *assembly, const ModelParticipant *participant, GPtrArray *scans, GError **error)
+{
+    gboolean written = TRUE;
+    for (guint i = 0; written && i < scans->len; i++) {
+        TrackScan *scan = scans->pdata[i];
+        PlanOutput *output = plan_output(participant, &scan, 1, assembly->options->audio);
+        if (!output)
+            continue;
+        g_autofree char *wanted = g_strdup_printf("%s-%s", *participant->name ? participant->name : participant->id,
+                                                  scan->track->video ? "video" : "audio");
+        g_autofree char *name = unique_name(assembly, wanted, NULL);
+        written = write_output(assembly, output, name, error);
+        plan_output_free(output);
+    }
+    return written;
+}
+
+static void scan_free(gpointer scan)
+{
+    track_scan_free(scan);
+}
+
+static gboolean assemble_participant(Assembly *assembly, const ModelParticipant *participant, GError **error)
+{
+    Model *model = assembly->model;
+    g_autoptr(GPtrArray) scans = g_ptr_array_new_with_free_func(scan_free);
+    for (guint i = 0; i < participant->tracks->len; i++) {
+        ModelTrack *track = participant->tracks->pdata[i];
+        g_ptr_array_add(scans, track_scan(model, track));
+        advance(assembly, track_bytes(model, track));
+    }
+    track_place(model, (TrackScan *const *)scans->pdata, scans->len);
+    for (guint i = 0; i < scans->len; i++) {
+        const TrackScan *scan = scans->pdata[i];
+        assembly->frames |= scan->frames->len > 0;
+        model_part_saw(model_part(model, scan->track->part), scan->first_us);
+        model_part_saw(model_part(model, scan->track->part), scan->last_us);
+        json_array_append_new(assembly->tracks, manifest_track(scan));
+    }
+    return assembly->options->outputs == STENO_OUTPUTS_TRACK ? write_tracks(assembly, participant, scans, error)
+                                                             : write_participant(assembly, participant, scans, error);
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------------------
+ */
+
+static gboolean is_listed(const json_t *outputs, const char *file)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach (outputs, i, row)
+        if (g_strcmp0(json_string_value(json_object_get(row, "file")), file) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+/* Files of an earlier assembly with other options, which the new manifest does not know. */
+static json_t *earlier_outputs(const char *folder)
+{
+    g_autofree char *path = g_build_filename(folder, MANIFEST_FILE, NULL);
+    g_autofree char *text = NULL;
+    gsize bytes;
+    if (file_bytes(path) > MANIFEST_MAX_BYTES || !g_file_get_contents(path, &text, &bytes, NULL))
+        return NULL;
+    json_t *manifest = steno_manifest_parse(text, bytes, NULL);
+    json_t *outputs = json_incref(json_object_get(manifest, "outputs"));
+    json_decref(manifest);
+    return outputs;
+}
+
+static void remove_replaced(const char *folder, const json_t *earlier, const json_t *outputs)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach (earlier, i, row) {
+        const char *file = json_string_value(json_object_get(row, "file"));
+        if (is_listed(outputs, file))
+            continue;
+        g_autofree char *path = g_build_filename(folder, file, NULL);
+        (void)g_unlink(path);
+    }
+}
+
+static gboolean sync_folder(const char *folder, GError **error)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    gboolean synced = fd >= 0 && fsync(fd) == 0;
+    int saved = errno;
+    if (fd >= 0)
+        close(fd);
+    return synced || steno_error_set_errno(error, saved, "writing the folder %s to disk", folder);
+}
+
+static gboolean run(Assembly *assembly, json_t **manifest, GError **error)
+{
+    Model *model = assembly->model;
+    const char *folder = assembly->options->output;
+    for (guint i = 0; i < model->participants->len; i++)
+        if (!assemble_participant(assembly, model->participants->pdata[i], error))
+            return FALSE;
+    gboolean something = json_array_size(assembly->outputs) > 0;
+    json_t *earlier = earlier_outputs(folder);
+    json_t *built = manifest_build(model, json_incref(assembly->tracks), json_incref(assembly->outputs));
+    gboolean written = manifest_write(folder, built, error) && sync_folder(folder, error);
+    if (written && earlier)
+        remove_replaced(folder, earlier, assembly->outputs);
+    json_decref(earlier);
+    if (written && !something) {
+        written = FALSE;
+        if (assembly->frames)
+            g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED,
+                        "assembling %s: frames were captured, but no file could be made of them", model->folder);
+        else
+            g_set_error(error, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED, "assembling %s: no track holds a frame",
+                        model->folder);
+    }
+    if (written && manifest)
+        *manifest = json_incref(built);
+    json_decref(built);
+    return written;
+}
+
+gboolean steno_assemble(const StenoAssembleOptions *options, json_t **manifest, GError **error)
+{
+    g_autoptr(Model) model = model_load(options->capture, error);
+    if (!model)
+        return FALSE;
+    if (g_mkdir_with_parents(options->output, 0755) != 0)
+        return steno_error_set_errno(error, errno, "making the folder %s", options->output);
+    Assembly assembly = {
+        .options = options,
+        .model = model,
+        .names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .tracks = json_array(),
+        .outputs = json_array(),
+    };
+    take_name(&assembly, "manifest");
+    for (guint i = 0; i < model->tracks->len; i++)
+        assembly.bytes_total += 2 * track_bytes(model, model->tracks->pdata[i]);
+    gboolean done = run(&assembly, manifest, error);
+    if (done && options->progress && assembly.told < 1.0)
+        options->progress(options->user, 1.0);
+    json_decref(assembly.tracks);
+    json_decref(assembly.outputs);
+    g_hash_table_unref(assembly.names);
+    return done;
+}

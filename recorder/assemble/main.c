@@ -1,0 +1,125 @@
+/* steno-assemble: one assembly or verification, as a process of its own: decoders stay out of the others. */
+#include "steno/assemble.h"
+#include "steno/base/error.h"
+
+#include <libavutil/log.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    gboolean json;
+} Console;
+
+static void print_line(json_t *line)
+{
+    char *text = json_dumps(line, JSON_COMPACT);
+    puts(text);
+    fflush(stdout);
+    free(text);
+    json_decref(line);
+}
+
+static int fail(const Console *console, const GError *error)
+{
+    g_autofree char *words = steno_log_redact(error->message);
+    const char *slug = error->domain == STENO_ERROR ? steno_error_slug((StenoError)error->code) : "internal";
+    if (console->json)
+        print_line(json_pack("{s:{s:s, s:s}}", "error", "code", slug, "message", words));
+    else
+        fprintf(stderr, "steno-assemble: %s\n", words);
+    return steno_error_exit_code(error);
+}
+
+static void on_progress(gpointer user, double done)
+{
+    const Console *console = user;
+    if (console->json)
+        print_line(json_pack("{s:f}", "progress", done));
+}
+
+static void on_fault(gpointer user, const char *file, const char *words)
+{
+    const Console *console = user;
+    if (console->json)
+        print_line(json_pack("{s:{s:s, s:s}}", "fault", "file", file, "message", words));
+    else
+        printf("%s: %s\n", file, words);
+}
+
+static int assemble(Console *console, StenoAssembleOptions *options)
+{
+    g_autoptr(GError) error = NULL;
+    options->progress = on_progress;
+    options->user = console;
+    if (!steno_assemble(options, NULL, &error))
+        return fail(console, error);
+    g_autofree char *path = g_build_filename(options->output, "manifest.json", NULL);
+    if (console->json)
+        print_line(json_pack("{s:b, s:s}", "done", 1, "manifest", path));
+    else
+        printf("%s\n", path);
+    return 0;
+}
+
+static int verify(Console *console, const char *folder)
+{
+    g_autoptr(GError) error = NULL;
+    if (!steno_verify(folder, on_fault, console, &error))
+        return fail(console, error);
+    if (console->json)
+        print_line(json_pack("{s:b}", "done", 1));
+    return 0;
+}
+
+static gboolean pick(const char *option, const char *value, const char *first, const char *second, int *choice,
+                     GError **error)
+{
+    *choice = value && strcmp(value, second) == 0;
+    if (!value || *choice || strcmp(value, first) == 0)
+        return TRUE;
+    g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "%s is %s or %s, not %s", option, first, second, value);
+    return FALSE;
+}
+
+int main(int argc, char **argv)
+{
+    g_autofree char *output = NULL, *outputs = NULL, *audio = NULL;
+    Console console = {0};
+    const GOptionEntry entries[] = {
+        {"output", 0, 0, G_OPTION_ARG_FILENAME, &output, "folder for the files and manifest.json", "DIR"},
+        {"outputs", 0, 0, G_OPTION_ARG_STRING, &outputs, "one file a participant (default) or a track",
+         "participant|track"},
+        {"audio", 0, 0, G_OPTION_ARG_STRING, &audio, "sound as sent (default), or as AAC", "copy|aac"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &console.json, "tell all as JSON lines", NULL},
+        {NULL},
+    };
+    setlocale(LC_ALL, "");
+    av_log_set_level(AV_LOG_FATAL);
+    g_autoptr(GOptionContext) context = g_option_context_new("assemble CAPTURE --output DIR | verify DIR");
+    g_option_context_set_summary(context, "Makes finished files of a capture, or checks those of a recording.");
+    g_option_context_add_main_entries(context, entries, NULL);
+    g_autoptr(GError) error = NULL;
+    int by_track = 0, aac = 0;
+    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+        g_autoptr(GError) usage = g_error_new(STENO_ERROR, STENO_ERROR_USAGE, "%s", error->message);
+        return fail(&console, usage);
+    }
+    if (!pick("--outputs", outputs, "participant", "track", &by_track, &error) ||
+        !pick("--audio", audio, "copy", "aac", &aac, &error))
+        return fail(&console, error);
+    if (argc == 3 && strcmp(argv[1], "assemble") == 0 && output) {
+        StenoAssembleOptions options = {
+            .capture = argv[2],
+            .output = output,
+            .outputs = by_track ? STENO_OUTPUTS_TRACK : STENO_OUTPUTS_PARTICIPANT,
+            .audio = aac ? STENO_AUDIO_AAC : STENO_AUDIO_COPY,
+        };
+        return assemble(&console, &options);
+    }
+    if (argc == 3 && strcmp(argv[1], "verify") == 0 && !output)
+        return verify(&console, argv[2]);
+    error = g_error_new(STENO_ERROR, STENO_ERROR_USAGE,
+                        "usage: steno-assemble assemble CAPTURE --output DIR, or verify DIR; see --help");
+    return fail(&console, error);
+}

@@ -1,2 +1,0 @@
-/* Removed by the first real source of this room. */
-typedef int steno_placeholder_assemble;

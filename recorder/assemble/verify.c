@@ -1,0 +1,175 @@
+#include "steno/assemble.h"
+
+#include "manifest.h"
+
+#include "steno/base/error.h"
+
+#include <libavformat/avformat.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A player's duration may differ by a frame, and by what the container rounds. */
+#define DURATION_SLACK_US 100000
+
+typedef struct {
+    const char *folder;
+    void (*fault)(gpointer user, const char *file, const char *words);
+    gpointer user;
+    guint faults;
+} Verification;
+
+static void tell(Verification *verification, const char *file, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+static void tell(Verification *verification, const char *file, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *words = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    verification->faults++;
+    if (verification->fault)
+        verification->fault(verification->user, file, words);
+}
+
+static gint64 integer(const json_t *row, const char *name)
+{
+    return json_integer_value(json_object_get(row, name));
+}
+
+static const char *string(const json_t *row, const char *name)
+{
+    return json_string_value(json_object_get(row, name));
+}
+
+static enum AVCodecID codec_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum AVCodecID id;
+    } codecs[] = {
+        {"opus", AV_CODEC_ID_OPUS}, {"aac", AV_CODEC_ID_AAC},   {"pcmu", AV_CODEC_ID_PCM_MULAW},
+        {"vp8", AV_CODEC_ID_VP8},   {"vp9", AV_CODEC_ID_VP9},   {"pcma", AV_CODEC_ID_PCM_ALAW},
+        {"av1", AV_CODEC_ID_AV1},   {"h264", AV_CODEC_ID_H264}, {"h265", AV_CODEC_ID_HEVC},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(codecs); i++)
+        if (strcmp(codecs[i].name, name) == 0)
+            return codecs[i].id;
+    return AV_CODEC_ID_NONE;
+}
+
+static void check_streams(Verification *verification, const char *file, AVFormatContext *input, const json_t *streams)
+{
+    guint n = (guint)json_array_size(streams);
+    if (input->nb_streams != n) {
+        tell(verification, file, "has %u streams, the manifest says %u", input->nb_streams, n);
+        return;
+    }
+    g_autofree gint64 *packets = g_new0(gint64, n);
+    gint64 end_us = 0;
+    AVPacket *packet = av_packet_alloc();
+    while (av_read_frame(input, packet) >= 0) {
+        guint stream = (guint)packet->stream_index;
+        packets[MIN(stream, n - 1)]++;
+        if (packet->pts != AV_NOPTS_VALUE)
+            end_us = MAX(end_us, av_rescale_q(packet->pts + packet->duration, input->streams[stream]->time_base,
+                                              (AVRational){1, 1000000}));
+        av_packet_unref(packet);
+    }
+    av_packet_free(&packet);
+    gint64 told_us = 0;
+    for (guint i = 0; i < n; i++) {
+        const json_t *row = json_array_get(streams, i);
+        told_us = MAX(told_us, integer(row, "end_us"));
+        if (input->streams[i]->codecpar->codec_id != codec_of(string(row, "codec")))
+            tell(verification, file, "stream %u is not %s", i, string(row, "codec"));
+        if (packets[i] != integer(row, "packets"))
+            tell(verification, file,
+                 "stream %u holds %" G_GINT64_FORMAT " packets, the manifest says %" G_GINT64_FORMAT, i, packets[i],
+                 integer(row, "packets"));
+    }
+    if (ABS(end_us - told_us) > DURATION_SLACK_US)
+        tell(verification, file, "ends at %" G_GINT64_FORMAT " ms, the manifest says %" G_GINT64_FORMAT, end_us / 1000,
+             told_us / 1000);
+}
+
+static void check_media(Verification *verification, const char *file, const char *path, const json_t *output)
+{
+    AVFormatContext *input = NULL;
+    if (avformat_open_input(&input, path, NULL, NULL) < 0) {
+        tell(verification, file, "does not open as a media file");
+        return;
+    }
+    gint64 told_us = integer(output, "duration_us");
+    if (ABS(input->duration - told_us) > DURATION_SLACK_US)
+        tell(verification, file, "lasts %" G_GINT64_FORMAT " ms, the manifest says %" G_GINT64_FORMAT,
+             input->duration / 1000, told_us / 1000);
+    check_streams(verification, file, input, json_object_get(output, "streams"));
+    avformat_close_input(&input);
+}
+
+static void check_output(Verification *verification, const json_t *output)
+{
+    const char *file = string(output, "file");
+    g_autofree char *path = g_build_filename(verification->folder, file, NULL);
+    struct stat status;
+    if (lstat(path, &status) != 0 || !S_ISREG(status.st_mode)) {
+        tell(verification, file, "is missing");
+        return;
+    }
+    char sha256[MANIFEST_SHA256_BYTES];
+    gint64 bytes;
+    g_autoptr(GError) error = NULL;
+    if (!manifest_digest(path, sha256, &bytes, &error)) {
+        tell(verification, file, "%s", error->message);
+        return;
+    }
+    if (bytes != integer(output, "size_bytes"))
+        tell(verification, file, "has %" G_GINT64_FORMAT " bytes, the manifest says %" G_GINT64_FORMAT, bytes,
+             integer(output, "size_bytes"));
+    else if (strcmp(sha256, string(output, "sha256")) != 0)
+        tell(verification, file, "is not what was written: its SHA-256 differs");
+    check_media(verification, file, path, output);
+}
+
+static void check_listing(Verification *verification, const json_t *outputs)
+{
+    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
+    g_hash_table_add(known, (gpointer)MANIFEST_FILE);
+    size_t i;
+    json_t *output;
+    json_array_foreach (outputs, i, output)
+        if (!g_hash_table_add(known, (gpointer)string(output, "file")))
+            tell(verification, string(output, "file"), "is listed twice");
+    g_autoptr(GDir) dir = g_dir_open(verification->folder, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir)))
+        if (!g_hash_table_contains(known, name))
+            tell(verification, name, "is not in the manifest");
+}
+
+gboolean steno_verify(const char *folder, void (*fault)(gpointer user, const char *file, const char *words),
+                      gpointer user, GError **error)
+{
+    Verification verification = {.folder = folder, .fault = fault, .user = user};
+    g_autofree char *path = g_build_filename(folder, MANIFEST_FILE, NULL);
+    g_autofree char *text = NULL;
+    gsize bytes = 0;
+    g_autoptr(GError) cause = NULL;
+    json_t *manifest = NULL;
+    if (g_file_get_contents(path, &text, &bytes, &cause))
+        manifest = steno_manifest_parse(text, bytes, &cause);
+    if (!manifest) {
+        tell(&verification, MANIFEST_FILE, "%s", cause->message);
+    } else {
+        json_t *outputs = json_object_get(manifest, "outputs"), *output;
+        size_t i;
+        json_array_foreach (outputs, i, output)
+            check_output(&verification, output);
+        check_listing(&verification, outputs);
+        json_decref(manifest);
+    }
+    if (verification.faults > 0)
+        g_set_error(error, STENO_ERROR, STENO_ERROR_VERIFY_FAILED, "%s is not what its manifest says: %u %s", folder,
+                    verification.faults, verification.faults == 1 ? "fault" : "faults");
+    return verification.faults == 0;
+}
