@@ -69,9 +69,15 @@ void rtp_nack_write(RtpRtcpWriter *writer, RtpTrack *track)
 
 void rtp_nack_answered(StenoRtp *rtp, const RtpTrack *track, const RtpSlot *slot, gint64 arrival_us, bool resent)
 {
-    /* Karn: which try was answered is only known when there was one. A plain packet may be the late original. */
-    if (slot->tries != 1 || (track->rtx_ssrc && !resent))
-        return;
-    gint64 sample_us = CLAMP(arrival_us - slot->nack_us, 0, rtp->config.reorder_us);
+    if (track->rtx_ssrc && !resent)
+        return; /* the original, late */
+    gint64 sample_us = MAX(arrival_us - slot->nack_us, 0);
+    if (slot->tries > 1) {
+        /* Which try was answered? Too soon for the last one, it was that before; else nobody knows (Karn). */
+        if (sample_us >= rtp->rtt_us * 3 / 4)
+            return;
+        sample_us += slot->nack_interval_us * 4 / 5;
+    }
+    sample_us = MIN(sample_us, rtp->config.reorder_us);
     rtp->rtt_us += (sample_us - rtp->rtt_us) / 8;
 }
