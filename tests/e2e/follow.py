@@ -36,7 +36,7 @@ def whole(case, name, pictures, truth):
 
 def test_resize_and_rejoin(case):
     """A changed resolution, then away and back under the same id: one file, everything in it."""
-    server = case.janus(record=True).start()
+    server = case.janus().start()
     browser = case.chromium()
     first, second = (os.path.join(server.recordings, n) for n in ("first", "second"))
     browser.page("a").join(server, janus.ROOM, id=ID, tag=1, record=first)
@@ -68,7 +68,7 @@ def test_resize_and_rejoin(case):
 
 def test_second_picture(case):
     """A shared screen is added and taken away: it is in the participant's file, and the camera has no hole."""
-    server = case.janus(record=True).start()
+    server = case.janus().start()
     page = case.chromium().page("a")
     mjr = os.path.join(server.recordings, "a")
     page.join(server, janus.ROOM, id=ID, tag=1, record=mjr)
@@ -101,7 +101,7 @@ def test_second_picture(case):
 
 
 def codec(case, name, extension, **join):
-    server = case.janus(record=True).start()
+    server = case.janus().start()
     page = case.chromium().page("a")
     mjr = os.path.join(server.recordings, "a")
     page.join(server, janus.ROOM, codec=name, tag=1, record=mjr, **join)

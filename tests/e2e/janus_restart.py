@@ -8,7 +8,7 @@ ID = 777
 
 
 def test_restart(case):
-    server = case.janus(record=True).start()
+    server = case.janus().start()
     browser = case.chromium()
     first, second = os.path.join(server.recordings, "first"), os.path.join(server.recordings, "second")
     browser.page("before").join(server, janus.ROOM, id=ID, tag=1, record=first)

@@ -30,7 +30,7 @@ def events(done):
 
 
 def lossy(case, loss, minimum):
-    server = case.janus(record=True).start()
+    server = case.janus().start()
     browser = case.chromium()
     names = {"vp8": 1, "h264": 2}
     for name, tag in names.items():

@@ -12,7 +12,7 @@ def until(start, seconds):
 
 
 def test_three(case):
-    server = case.janus(record=True).start()
+    server = case.janus().start()
     observer = server.client()
     observer.request({"request": "join", "ptype": "publisher", "room": janus.ROOM, "display": "observer"})
     browser = case.chromium()

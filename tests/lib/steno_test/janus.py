@@ -42,9 +42,12 @@ def _room(number, **settings):
 
 
 class Janus:
-    """One server. `http` and `https` are its addresses; kill() and start() again keep ports and log."""
+    """
+    One server. `url` and `tls_url` are its addresses; kill() and start() again keep ports and log. Publishers that ask
+    for it are recorded into `recordings` by Janus itself: what the SFU was given.
+    """
 
-    def __init__(self, folder, token_secret=None, api_secret=None, record=False, ice_tcp=False):
+    def __init__(self, folder, token_secret=None, api_secret=None):
         self.folder = os.path.abspath(folder)
         self.token_secret = token_secret
         self.api_secret = api_secret
@@ -57,7 +60,7 @@ class Janus:
         self.process = None
         os.makedirs(self.recordings, exist_ok=True)
         self._certificates()
-        self._configure(record, ice_tcp)
+        self._configure()
 
     def _openssl(self, *argv):
         subprocess.run(["openssl", *argv], check=True, cwd=self.folder, capture_output=True)
@@ -76,7 +79,7 @@ class Janus:
         with open(os.path.join(self.folder, name), "w") as f:
             f.write(text)
 
-    def _configure(self, record, ice_tcp):
+    def _configure(self):
         lib = next(d for d in ("/usr/lib/x86_64-linux-gnu/janus", "/usr/lib/aarch64-linux-gnu/janus", "/usr/lib64/janus")
                    if os.path.isdir(d))
         quote = json.dumps
@@ -91,8 +94,7 @@ class Janus:
         transports = [t for t in sorted(os.listdir(lib + "/transports")) if t.endswith(".so") and "http" not in t]
         self._write("janus.jcfg", "general: {\n" + "".join(f"\t{g}\n" for g in general) + "}\n"
                     "media: {\n\trtp_port_range = \"20000-40000\"\n\tno_media_timer = 1\n}\n"
-                    "nat: {\n\tice_enforce_list = \"127.\"\n\tignore_mdns = true\n"
-                    + ("\tice_tcp = true\n" if ice_tcp else "") + "}\n"
+                    "nat: {\n\tice_enforce_list = \"127.\"\n\tignore_mdns = true\n}\n"
                     f"plugins: {{\n\tdisable = {quote(','.join(others))}\n}}\n"
                     f"transports: {{\n\tdisable = {quote(','.join(transports))}\n}}\n"
                     "events: {\n\tbroadcast = false\n}\n")
@@ -103,9 +105,8 @@ class Janus:
                     "cors: {\n\tallow_origin = \"*\"\n}\n"
                     f"certificates: {{\n\tcert_pem = {quote(self.folder + '/server.pem')}\n"
                     f"\tcert_key = {quote(self.folder + '/server.key')}\n}}\n")
-        recording = {"record": True, "rec_dir": quote(self.recordings)} if record else {}
         self._write("janus.plugin.videoroom.jcfg",
-                    _room(ROOM, **recording) + _room(ROOM_PIN, pin=quote(PIN))
+                    _room(ROOM) + _room(ROOM_PIN, pin=quote(PIN))
                     + (_room(ROOM_SIGNED, signed_tokens=True) if self.token_secret else "")
                     + _room(ROOM_PVTID, require_pvtid=True) + _room(ROOM_NOTIFY, notify_joining=True))
 
