@@ -353,7 +353,7 @@ static void on_state(gpointer user, StenoTransportState state, const GError *err
     if (error && !session->error)
         session->error = g_error_copy(error);
     if (state == STENO_TRANSPORT_CONNECTED)
-        participant_start(session->participant, g_get_monotonic_time());
+        participant_start(session->participant, g_get_monotonic_time(), 0);
 }
 
 static void on_send(Participant *participant, guint track, gboolean rtcp, const guint8 *data, gsize bytes)

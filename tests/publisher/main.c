@@ -47,6 +47,8 @@ static gboolean parse(Options *options, int *argc, char ***argv, GError **error)
         {"sdp-each", 0, 0, G_OPTION_ARG_NONE, &options->sdp_each, "one file a participant: FILE.0, FILE.1 …", NULL},
         {"to", 0, 0, G_OPTION_ARG_STRING, &options->to, "where plain RTP goes: 4 ports a participant", "HOST:PORT"},
         {"srtp", 0, 0, G_OPTION_ARG_STRING, &options->srtp, "SDES suite, or none", "SUITE"},
+        {"delay-ms", 0, 0, G_OPTION_ARG_INT, &options->delay_ms, "plain RTP starts so long after its file is there",
+         "MS"},
         {NULL}};
     g_autoptr(GOptionContext) context = g_option_context_new("- send clips to a Janus VideoRoom or as plain RTP");
 

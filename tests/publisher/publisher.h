@@ -91,8 +91,8 @@ struct Participant {
 
 /* Adds a track; SSRCs and the like are chosen at random. */
 Track *participant_add_track(Participant *participant, const Clip *clip, gboolean video);
-/* Media flows from now on. */
-void participant_start(Participant *participant, gint64 mono_us);
+/* Media flows from mono_us + delay_us on. */
+void participant_start(Participant *participant, gint64 mono_us, gint64 delay_us);
 /* Sends all that is due. */
 void participant_tick(Participant *participant, gint64 mono_us);
 /* RTCP of the peer: NACK, PLI, FIR. */
@@ -110,7 +110,7 @@ typedef struct {
     gint64 room;
     char *video, *audio, *sdp_out, *to, *srtp, *mute_at;
     gboolean loop, sdp_each, no_rtx, no_extensions;
-    int count, seconds;
+    int count, seconds, delay_ms;
 } Options;
 
 /* A kind of output: janus.c, udp.c. */

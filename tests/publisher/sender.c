@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-#define EXTENSIONS_MAX 16 /* bytes of a one-byte header extension (RFC 8285): mid, abs-send-time, transport-wide seq   \
-                           */
+#define EXTENSIONS_MAX                                                                                                 \
+    16 /* bytes of a one-byte header extension (RFC 8285): mid, abs-send-time, transport-wide seq                      \
+        */
 #define REPORT_INTERVAL_US G_USEC_PER_SEC
 
 static void put16(guint8 *out, guint value)
@@ -40,10 +41,11 @@ Track *participant_add_track(Participant *participant, const Clip *clip, gboolea
     return track;
 }
 
-void participant_start(Participant *participant, gint64 mono_us)
+void participant_start(Participant *participant, gint64 mono_us, gint64 delay_us)
 {
-    participant->start_mono_us = mono_us + participant->phase_us;
-    participant->start_wall_us = steno_clock_wall_us() + participant->phase_us;
+    delay_us += participant->phase_us;
+    participant->start_mono_us = mono_us + delay_us;
+    participant->start_wall_us = steno_clock_wall_us() + delay_us;
     participant->next_report_us = participant->start_mono_us;
 }
 

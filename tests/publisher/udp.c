@@ -254,7 +254,7 @@ static Output *udp_open(const Options *options, Participant *participants, guint
     }
     if (ok && write_sdp(output, options, to[0], error)) {
         for (guint i = 0; i < n; i++)
-            participant_start(&participants[i], g_get_monotonic_time());
+            participant_start(&participants[i], g_get_monotonic_time(), options->delay_ms * 1000);
         return output;
     }
     if (error && !*error)
