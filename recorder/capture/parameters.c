@@ -10,6 +10,8 @@
 #define NAL_H265_VPS 32
 #define NAL_H265_SPS 33
 #define NAL_H265_PPS 34
+/* Begins a CodecPrivate that holds parameters as they came: none of the codecs' own records begins so. */
+#define PRIVATE_RAW 0xFF
 #define UNIT_MAX_BYTES 65535 /* avcC and hvcC count a unit's bytes in 16 bits */
 
 static void put_u8(GByteArray *out, guint value)
@@ -381,16 +383,11 @@ StenoCodec steno_parameters_acm_codec(const guint8 *data, gsize bytes)
 /* ---- both ways ----------------------------------------------------------------------------------------------------
  */
 
-static gboolean begins_with_start_code(const guint8 *data, gsize bytes)
-{
-    return bytes >= 4 && memcmp(data, "\0\0\0\1", 4) == 0;
-}
-
 void steno_parameters_to_private(const StenoFrame *format, GByteArray *out)
 {
     guint before = out->len;
     gboolean done = TRUE;
-    gboolean annexb = begins_with_start_code(format->payload, format->payload_bytes);
+    gboolean annexb = format->payload_bytes >= 4 && memcmp(format->payload, "\0\0\0\1", 4) == 0;
     switch (format->codec) {
     case STENO_CODEC_OPUS:
         put_opus_head(out, format);
@@ -411,10 +408,12 @@ void steno_parameters_to_private(const StenoFrame *format, GByteArray *out)
     default:
         done = FALSE;
     }
-    if (!done) {
-        g_byte_array_set_size(out, before);
-        if (format->payload_bytes)
-            g_byte_array_append(out, format->payload, format->payload_bytes);
+    if (done)
+        return;
+    g_byte_array_set_size(out, before);
+    if (format->payload_bytes) {
+        put_u8(out, PRIVATE_RAW);
+        g_byte_array_append(out, format->payload, format->payload_bytes);
     }
 }
 
@@ -464,19 +463,16 @@ void steno_parameters_from_private(StenoCodec codec, const guint8 *data, gsize b
 {
     guint before = out->len;
     gboolean done = FALSE;
-    if (codec == STENO_CODEC_OPUS || codec == STENO_CODEC_PCMU || codec == STENO_CODEC_PCMA)
+    if (bytes > 0 && data[0] == PRIVATE_RAW) {
+        g_byte_array_append(out, data + 1, (guint)(bytes - 1));
         return;
-    if (codec == STENO_CODEC_H264 && !begins_with_start_code(data, bytes))
+    }
+    if (codec == STENO_CODEC_H264)
         done = get_avcc(data, bytes, out);
-    else if (codec == STENO_CODEC_H265 && !begins_with_start_code(data, bytes))
+    else if (codec == STENO_CODEC_H265)
         done = get_hvcc(data, bytes, out);
-    else if (codec == STENO_CODEC_AV1 && bytes > 4 && data[0] == 0x81) {
-        g_byte_array_append(out, data + 4, (guint)(bytes - 4));
-        done = TRUE;
-    }
-    if (!done) {
+    else if (codec == STENO_CODEC_AV1 && bytes > 4 && data[0] == 0x81)
+        done = g_byte_array_append(out, data + 4, (guint)(bytes - 4)) != NULL;
+    if (!done)
         g_byte_array_set_size(out, before);
-        if (bytes)
-            g_byte_array_append(out, data, (guint)bytes);
-    }
 }

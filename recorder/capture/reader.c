@@ -329,10 +329,11 @@ static gboolean pass_element(StenoCaptureReader *reader, const Element *element)
         reader->at = start;
         return TRUE;
     }
-    guint64 rest = reader->bytes - reader->at - element->head_bytes;
-    if (element->size > rest)
+    /* We write nothing else between clusters, and in one nothing that reaches beyond it. */
+    guint64 start = reader->at + element->head_bytes;
+    if (start > reader->cluster_end || element->size > reader->cluster_end - start)
         return FALSE;
-    reader->at += element->head_bytes + element->size;
+    reader->at = start + element->size;
     return TRUE;
 }
 

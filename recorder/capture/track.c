@@ -95,7 +95,6 @@ static gboolean write_cluster(StenoPart *part, StenoTrack *track, GError **error
 {
     if (track->cluster.bytes == 0)
         return TRUE;
-    g_autofree char *name = NULL;
     steno_cluster_seal(&track->cluster);
     gboolean written = steno_files_write(track->fd, "a track file", track->cluster.data, track->cluster.bytes, error);
     part->bytes += written ? track->cluster.bytes : 0;
