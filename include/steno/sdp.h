@@ -47,6 +47,7 @@ typedef struct {
     gboolean has_setup;
     GPtrArray *candidates; /* char *, NULL-terminated in pdata, "candidate:…" */
     gboolean end_of_candidates;
+    gboolean sdes_offered; /* there is an a=crypto line, usable or not: the media is protected */
     char *sdes_suite, *sdes_key_base64; /* first usable a=crypto, NULL: none; wiped when freed */
     char *source_filter;                /* the source address of a=source-filter: incl, NULL: none */
     char *label;                        /* a=label or i=, NULL: none */

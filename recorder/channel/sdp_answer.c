@@ -62,7 +62,7 @@ static void write_rejected(GString *answer, const StenoSdpMedia *media)
     if (media->formats->len > 0)
         write_formats(answer, media, TRUE);
     else
-        g_string_append_printf(answer, " %s\r\n", strstr(media->protocol, "SCTP") ? "webrtc-datachannel" : "0");
+        g_string_append_printf(answer, " %s\r\n", strstr(media->protocol, "RTP/") ? "0" : "webrtc-datachannel");
     g_string_append(answer, "c=IN IP4 0.0.0.0\r\n");
     if (media->mid)
         g_string_append_printf(answer, "a=mid:%s\r\n", media->mid);

@@ -166,10 +166,11 @@ static gboolean read_rtcp_fb(StenoSdpReader *reader, const char *value)
     const char *kind = value ? value + 1 : NULL;
     if (!value || (*value != '*' && !steno_sdp_number(value, 127, &payload_type, &kind)) || *kind != ' ')
         return steno_sdp_fail(reader, value, "'a=rtcp-fb:<payload type or *> <feedback>' was expected");
+    g_autofree char *stripped = g_strchomp(g_strdup(kind + 1)); /* pion leaves a space behind "nack" */
     for (guint i = 0; i < reader->media->formats->len; i++) {
         StenoSdpFormat *format = g_ptr_array_index(reader->media->formats, i);
         if (payload_type == G_MAXUINT32 || format->payload_type == payload_type)
-            set_feedback(format, kind + 1);
+            set_feedback(format, stripped);
     }
     return TRUE;
 }
@@ -274,6 +275,7 @@ static gboolean read_crypto(StenoSdpReader *reader, const char *value)
     StenoSdpMedia *media = reader->media;
     guint32 tag;
     const char *suite = NULL;
+    media->sdes_offered = TRUE;
     if (media->sdes_suite || !value || !steno_sdp_number(value, 999999999, &tag, &suite) || *suite != ' ')
         return TRUE;
     suite += strspn(suite, " ");

@@ -79,13 +79,11 @@ static gboolean check(const StenoSdp *sdp, const char *path, GError **error)
                 i + 1, media->protocol);
             return FALSE;
         }
-        /* Never take protected media for clear, or the other way round. */
-        if ((strstr(media->protocol, "SAVP") != NULL) != (media->sdes_suite != NULL)) {
+        /* ffmpeg writes RTP/AVP where it protects; what is protected must never be taken for clear. */
+        if ((strstr(media->protocol, "SAVP") || media->sdes_offered) && !media->sdes_suite) {
             g_set_error(error, STENO_ERROR, STENO_ERROR_SDP_INVALID,
-                        media->sdes_suite
-                            ? "%s: m= line %u is %s but has an a=crypto line: RTP/SAVP was expected"
-                            : "%s: m= line %u is %s but has no a=crypto line with a suite that Steno knows",
-                        path, i + 1, media->protocol);
+                        "%s: m= line %u is protected, but no a=crypto line has a suite and key that Steno can use",
+                        path, i + 1);
             return FALSE;
         }
     }
