@@ -46,7 +46,8 @@ struct StenoSession {
     GHashTable *answered;     /* peers with an offer that waits for our side */
     guint32 next_track;
 
-    gint64 joined_mono_us; /* 0: not yet */
+    gint64 joined_mono_us; /* when the recording began, also under an earlier recorder; 0: not yet */
+    gint64 came_mono_us;   /* when this recorder joined */
     guint second_timer, end_timer;
     char *end_reason;
     GError *end_error;
@@ -318,8 +319,10 @@ static void on_joined(StenoSession *session)
         session_end(session, "storage", error);
         return;
     }
+    if (session->came_mono_us == 0)
+        session->came_mono_us = steno_clock_mono_us();
     if (session->joined_mono_us == 0)
-        session->joined_mono_us = steno_clock_mono_us();
+        session->joined_mono_us = steno_clock_mono_us() - (steno_clock_wall_us() - session->zero_wall_us);
     json_t *event = json_pack("{s:s, s:s, s:I, s:i}", "event", "state", "state", "recording", "zero_wall_us",
                               (json_int_t)session->zero_wall_us, "part", (int)session->part - 1);
     tell(session, event);
@@ -482,7 +485,7 @@ static gboolean on_second(gpointer data)
     if (session->joined_mono_us == 0)
         return G_SOURCE_CONTINUE;
     tell_stats(session, &totals, now_us);
-    gint64 idle_us = now_us - MAX(session->joined_mono_us, totals.last_media_mono_us);
+    gint64 idle_us = now_us - MAX(session->came_mono_us, totals.last_media_mono_us);
     if (session->job->max_duration_s > 0 &&
         now_us - session->joined_mono_us >= session->job->max_duration_s * G_USEC_PER_SEC)
         session_end(session, "max-duration", NULL);

@@ -234,7 +234,11 @@ void session_wiring_check_flow(NetPeer *peer, gint64 now_us)
 {
     for (guint i = 0; i < peer->tracks->len; i++) {
         NetTrack *track = peer->tracks->pdata[i];
+        StenoRtpStats stats;
         if (!track->flowing || now_us - track->last_arrival_us < SESSION_MUTED_AFTER_US)
+            continue;
+        /* Packets that wait for one before them are no silence. */
+        if (steno_rtp_stats(peer->rtp, track->number, &stats) && stats.held > 0)
             continue;
         track->flowing = FALSE;
         session_net_tell_flow(peer, track->number, FALSE, steno_clock_mono_to_wall_us(track->last_arrival_us));
