@@ -1,0 +1,664 @@
+/* Captures of real clips through the real writer, assembled; what came out is read by ffmpeg and ffprobe. */
+#include "scene.h"
+
+#include "steno/assemble.h"
+#include "steno/base/error.h"
+
+#include <glib/gstdio.h>
+#include <libavformat/avformat.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define VIDEO_SOURCE "testsrc2=s=320x180:r=30:d=4"
+#define X264 "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -tune zerolatency -g 30 -bf 0"
+
+typedef struct {
+    char *capture, *output;
+    json_t *manifest;
+} Place;
+
+static void place_init(Place *place)
+{
+    place->capture = scene_folder();
+    place->output = scene_folder();
+    place->manifest = NULL;
+}
+
+static void place_clear(Place *place)
+{
+    scene_remove(place->capture);
+    scene_remove(place->output);
+    g_free(place->capture);
+    g_free(place->output);
+    json_decref(place->manifest);
+}
+
+static void print_fault(gpointer user, const char *file, const char *words)
+{
+    (void)user;
+    print_message("%s: %s\n", file, words);
+}
+
+static void assemble_with(Place *place, StenoOutputs outputs, StenoAudio audio)
+{
+    StenoAssembleOptions options = {
+        .capture = place->capture, .output = place->output, .outputs = outputs, .audio = audio};
+    GError *error = NULL;
+    json_decref(place->manifest);
+    place->manifest = NULL;
+    if (!steno_assemble(&options, &place->manifest, &error))
+        fail_msg("%s", error->message);
+    if (!steno_verify(place->output, print_fault, NULL, &error))
+        fail_msg("%s", error->message);
+}
+
+static void assemble(Place *place)
+{
+    assemble_with(place, STENO_OUTPUTS_PARTICIPANT, STENO_AUDIO_COPY);
+}
+
+static const json_t *output_of(const Place *place, guint index)
+{
+    const json_t *output = json_array_get(json_object_get(place->manifest, "outputs"), index);
+    assert_non_null(output);
+    return output;
+}
+
+static const json_t *stream_of(const Place *place, guint output, guint stream)
+{
+    const json_t *row = json_array_get(json_object_get(output_of(place, output), "streams"), stream);
+    assert_non_null(row);
+    return row;
+}
+
+static gint64 integer(const json_t *row, const char *name)
+{
+    assert_true(json_is_integer(json_object_get(row, name)));
+    return json_integer_value(json_object_get(row, name));
+}
+
+static char *path_of(const Place *place, guint output)
+{
+    return g_build_filename(place->output, json_string_value(json_object_get(output_of(place, output), "file")), NULL);
+}
+
+/* Every stream decodes without a word. */
+static void decode(const Place *place, guint output)
+{
+    g_autofree char *path = path_of(place, output);
+    g_free(scene_run("ffmpeg -nostdin -v error -xerror -i %s -map 0 -f null -", path));
+}
+
+/* Presentation times of a stream's packets in µs, as a player reads them. */
+static GArray *times_of(const Place *place, guint output, guint stream)
+{
+    g_autofree char *path = path_of(place, output);
+    AVFormatContext *input = NULL;
+    assert_int_equal(avformat_open_input(&input, path, NULL, NULL), 0);
+    GArray *times = g_array_new(FALSE, FALSE, sizeof(gint64));
+    AVPacket *packet = av_packet_alloc();
+    while (av_read_frame(input, packet) >= 0) {
+        if ((guint)packet->stream_index == stream) {
+            gint64 at_us = av_rescale_q(packet->pts, input->streams[stream]->time_base, (AVRational){1, 1000000});
+            g_array_append_val(times, at_us);
+        }
+        av_packet_unref(packet);
+    }
+    av_packet_free(&packet);
+    avformat_close_input(&input);
+    return times;
+}
+
+static gint64 time_at(const GArray *times, guint index)
+{
+    assert_true(index < times->len);
+    return g_array_index(times, gint64, index);
+}
+
+static void assert_near(gint64 found, gint64 wanted, gint64 slack)
+{
+    if (ABS(found - wanted) > slack)
+        fail_msg("%" G_GINT64_FORMAT " is not within %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT, found, slack, wanted);
+}
+
+/* How many samples of sound a player that only counts would have played. */
+static gint64 decoded_samples(const Place *place, guint output)
+{
+    g_autofree char *path = path_of(place, output);
+    g_autofree char *raw = g_build_filename(place->capture, "samples.raw", NULL);
+    /* asetpts: forget all time stamps */
+    g_free(
+        scene_run("ffmpeg -nostdin -v error -y -i %s -map 0:a:0 -af asetpts=N -ac 1 -ar 48000 -f s16le %s", path, raw));
+    GStatBuf status;
+    assert_int_equal(g_stat(raw, &status), 0);
+    return status.st_size / 2;
+}
+
+/* ---- a late picture, for each codec -------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    StenoCodec codec;
+    const char *encoder, *container;
+} VideoCase;
+
+static void test_late_video(void **state)
+{
+    (void)state;
+    static const VideoCase cases[] = {
+        {STENO_CODEC_VP8, "-c:v libvpx -b:v 500k -g 30 -deadline realtime -auto-alt-ref 0", "webm"},
+        {STENO_CODEC_VP9, "-c:v libvpx-vp9 -b:v 500k -g 30 -deadline realtime -cpu-used 8", "webm"},
+        {STENO_CODEC_H264, X264, "mp4"},
+        {STENO_CODEC_H265,
+         "-pix_fmt yuv420p -c:v libx265 -preset ultrafast -tune zerolatency -x265-params log-level=none", "mp4"},
+        {STENO_CODEC_AV1, "-pix_fmt yuv420p -c:v libaom-av1 -usage realtime -cpu-used 8 -g 30", "mp4"},
+    };
+    g_autoptr(Clip) opus = clip_make(STENO_CODEC_OPUS, "sine=f=440:d=6:r=48000", "-ac 2 -c:a libopus");
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Clip) video = clip_make(cases[i].codec, VIDEO_SOURCE, cases[i].encoder);
+        Place place;
+        place_init(&place);
+        Scene *scene = scene_open(place.capture, 1);
+        scene_join(scene, SCENE_SECOND, "17", "Ann");
+        scene_track(scene, SCENE_SECOND, 1, "17", "0", opus);
+        scene_track(scene, 3 * SCENE_SECOND, 2, "17", "1", video);
+        guint sounds = scene_play(scene, &(Play){.track = 1,
+                                                 .clip = opus,
+                                                 .at_us = SCENE_SECOND,
+                                                 .rtp_base = 5000,
+                                                 .offset_us = 3600 * SCENE_SECOND,
+                                                 .jitter_us = 30000});
+        guint pictures = scene_play(scene, &(Play){.track = 2,
+                                                   .clip = video,
+                                                   .at_us = 3 * SCENE_SECOND,
+                                                   .rtp_base = -100,
+                                                   .offset_us = 3600 * SCENE_SECOND,
+                                                   .jitter_us = 60000});
+        scene_close(scene, "ended");
+        assemble(&place);
+        assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 1);
+        const char *file = json_string_value(json_object_get(output_of(&place, 0), "file"));
+        g_autofree char *wanted = g_strdup_printf("Ann.%s", cases[i].container);
+        assert_string_equal(file, wanted);
+        assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), pictures);
+        assert_int_equal(integer(stream_of(&place, 0, 1), "frames"), sounds);
+        decode(&place, 0);
+        g_autoptr(GArray) times = times_of(&place, 0, 0);
+        assert_int_equal(times->len, pictures);
+        assert_near(time_at(times, 0), 3 * SCENE_SECOND, 4000);
+        /* As even as they were: a container of milliseconds rounds. */
+        gint64 rounding = strcmp(cases[i].container, "mp4") == 0 ? 30 : 600;
+        for (guint f = 1; f < times->len; f++)
+            assert_near(time_at(times, f) - time_at(times, 0), g_array_index(video->pts_us, gint64, f), rounding * 2);
+        g_autoptr(GArray) sound_times = times_of(&place, 0, 1);
+        assert_int_equal(time_at(sound_times, 0), 0);
+        assert_near(integer(stream_of(&place, 0, 1), "first_us"), SCENE_SECOND - 6500, 4000);
+        assert_near(integer(output_of(&place, 0), "duration_us"), 7 * SCENE_SECOND, 40000);
+        assert_near(decoded_samples(&place, 0), 7 * 48000, 1500);
+        place_clear(&place);
+    }
+}
+
+/* ---- one participant, much happening ------------------------------------------------------------------------------
+ */
+
+static Clip *opus_clip(void)
+{
+    return clip_make(STENO_CODEC_OPUS, "sine=f=440:d=6:r=48000", "-ac 2 -c:a libopus");
+}
+
+static Clip *h264_clip(const char *size)
+{
+    g_autofree char *source = g_strdup_printf("testsrc2=s=%s:r=30:d=4", size);
+    return clip_make(STENO_CODEC_H264, source, X264);
+}
+
+static Clip *vp8_clip(void)
+{
+    return clip_make(STENO_CODEC_VP8, VIDEO_SOURCE, "-c:v libvpx -b:v 500k -g 30 -deadline realtime -auto-alt-ref 0");
+}
+
+static guint count_gaps(const Place *place, const char *cause)
+{
+    guint count = 0;
+    size_t i;
+    json_t *gap;
+    json_array_foreach (json_object_get(place->manifest, "gaps"), i, gap)
+        count += strcmp(json_string_value(json_object_get(gap, "cause")), cause) == 0;
+    return count;
+}
+
+/* Sound is silent for 2 s (no packets), the picture goes away and comes back on another track. */
+static void test_mute_and_rejoin(void **state)
+{
+    (void)state;
+    g_autoptr(Clip) opus = opus_clip();
+    g_autoptr(Clip) video = h264_clip("320x180");
+    Place place;
+    place_init(&place);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_join(scene, 0, "17", "Bob/..");
+    scene_track(scene, 0, 1, "17", "0", opus);
+    scene_track(scene, 0, 2, "17", "1", video);
+    guint sounds = scene_play(scene, &(Play){.track = 1, .clip = opus, .until_us = 2 * SCENE_SECOND});
+    sounds +=
+        scene_play(scene, &(Play){.track = 1, .clip = opus, .at_us = 4 * SCENE_SECOND, .from_us = 4 * SCENE_SECOND});
+    scene_event(scene, 3 * SCENE_SECOND, "{s:s, s:i, s:s}", "event", "muted", "track", 1, "evidence", "rtp");
+    scene_event(scene, 4 * SCENE_SECOND, "{s:s, s:i, s:s}", "event", "unmuted", "track", 1, "evidence", "rtp");
+    guint pictures = scene_play(scene, &(Play){.track = 2, .clip = video, .until_us = SCENE_SECOND});
+    scene_track(scene, 3 * SCENE_SECOND, 3, "17", "5", video);
+    pictures += scene_play(scene, &(Play){.track = 3, .clip = video, .at_us = 3 * SCENE_SECOND, .rtp_base = 1 << 30});
+    scene_close(scene, "ended");
+    assemble(&place);
+    assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 1);
+    assert_string_equal(json_string_value(json_object_get(output_of(&place, 0), "file")), "Bob_.mp4");
+    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 2);
+    assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), pictures);
+    assert_int_equal(integer(stream_of(&place, 0, 1), "frames"), sounds);
+    assert_near(integer(stream_of(&place, 0, 1), "silence_packets"), 150, 2); /* 2 s, and 1 s at the end */
+    g_autoptr(GArray) times = times_of(&place, 0, 0);
+    assert_near(time_at(times, 30), 3 * SCENE_SECOND, 4000);
+    assert_near(decoded_samples(&place, 0), 7 * 48000, 1500); /* sound goes on in silence to the last picture */
+    decode(&place, 0);
+    const json_t *mutes = json_object_get(json_array_get(json_object_get(place.manifest, "tracks"), 0), "mutes");
+    assert_int_equal(json_array_size(mutes), 1);
+    place_clear(&place);
+}
+
+static void check_sizes(const Place *place, const char *first, const char *last)
+{
+    g_autofree char *path = path_of(place, 0);
+    g_autofree char *text =
+        scene_run("ffprobe -v error -select_streams v:0 -show_entries frame=width,height -of csv=p=0 %s", path);
+    g_auto(GStrv) lines = g_strsplit(g_strstrip(text), "\n", -1);
+    assert_true(g_str_has_prefix(lines[0], first));
+    assert_true(g_str_has_prefix(lines[g_strv_length(lines) - 1], last));
+}
+
+/* Another resolution half-way, with other parameter sets: one file, one stream. */
+static void test_resolution_change(void **state)
+{
+    (void)state;
+    const struct {
+        StenoCodec codec;
+        const char *encoder, *extension;
+    } cases[] = {
+        {STENO_CODEC_H264, X264, "mp4"},
+        {STENO_CODEC_H265,
+         "-pix_fmt yuv420p -c:v libx265 -preset ultrafast -tune zerolatency -x265-params log-level=none", "mp4"},
+        {STENO_CODEC_VP8, "-c:v libvpx -b:v 500k -g 30 -deadline realtime -auto-alt-ref 0", "webm"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Clip) small = clip_make(cases[i].codec, "testsrc2=s=320x180:r=30:d=2", cases[i].encoder);
+        g_autoptr(Clip) large = clip_make(cases[i].codec, "testsrc2=s=640x360:r=30:d=2", cases[i].encoder);
+        Place place;
+        place_init(&place);
+        Scene *scene = scene_open(place.capture, 1);
+        scene_join(scene, 0, "17", "");
+        scene_track(scene, 0, 1, "17", "0", small);
+        guint frames = scene_play(scene, &(Play){.track = 1, .clip = small});
+        frames += scene_play(scene, &(Play){.track = 1, .clip = large, .at_us = 2 * SCENE_SECOND, .rtp_base = 180000});
+        scene_close(scene, "ended");
+        assemble(&place);
+        g_autofree char *wanted = g_strdup_printf("17.%s", cases[i].extension);
+        assert_string_equal(json_string_value(json_object_get(output_of(&place, 0), "file")), wanted);
+        assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 1);
+        assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), frames);
+        check_sizes(&place, "320,180", "640,360");
+        decode(&place, 0);
+        place_clear(&place);
+    }
+}
+
+/* The recorder dies in the first part: its files are torn; a second part goes on. */
+static void test_torn_part(void **state)
+{
+    (void)state;
+    g_autoptr(Clip) opus = opus_clip();
+    g_autoptr(Clip) video = vp8_clip();
+    Place place;
+    place_init(&place);
+    for (guint part = 1; part <= 2; part++) {
+        gint64 at_us = (part - 1) * 8 * SCENE_SECOND;
+        Scene *scene = scene_open(place.capture, part);
+        scene_join(scene, at_us, "17", "Cleo");
+        scene_track(scene, at_us, 1, "17", "0", opus);
+        scene_track(scene, at_us, 2, "17", "1", video);
+        scene_play(scene, &(Play){.track = 1, .clip = opus, .at_us = at_us, .rtp_base = part * 7777});
+        scene_play(scene, &(Play){.track = 2, .clip = video, .at_us = at_us, .rtp_base = part * 99999});
+        scene_close(scene, part == 2 ? "ended" : NULL);
+    }
+    g_autofree char *torn = g_build_filename(place.capture, "part-0001", "track-0002.0.mkv", NULL);
+    GStatBuf status;
+    assert_int_equal(g_stat(torn, &status), 0);
+    assert_int_equal(truncate(torn, status.st_size * 2 / 3), 0);
+    g_autofree char *events = g_build_filename(place.capture, "part-0001", "events.jsonl", NULL);
+    FILE *file = g_fopen(events, "a");
+    fputs("{\"garbage\n{\"t\": 17950000", file);
+    fclose(file);
+    assemble(&place);
+    assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 1);
+    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 2);
+    assert_int_equal(count_gaps(&place, "recorder"), 1);
+    assert_int_equal(json_array_size(json_object_get(place.manifest, "problems")), 1); /* the torn last line is none */
+    const json_t *parts = json_object_get(json_object_get(place.manifest, "recording"), "parts");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(parts, 0), "end")), "torn");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(parts, 1), "end")), "clean");
+    assert_near(decoded_samples(&place, 0), 14 * 48000, 1500);
+    decode(&place, 0);
+    place_clear(&place);
+}
+
+/* Frames are lost: what refers to them is left out, and told. */
+static void test_lost_frames(void **state)
+{
+    (void)state;
+    g_autoptr(Clip) video = vp8_clip();
+    Place place;
+    place_init(&place);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_join(scene, 0, "17", "Dan");
+    scene_track(scene, 0, 1, "17", "0", video);
+    guint frames = scene_play(scene, &(Play){.track = 1, .clip = video, .lost_from = 40, .lost_until = 43});
+    assert_int_equal(frames, 117);
+    scene_close(scene, "ended");
+    assemble(&place);
+    assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), 120 - 20); /* 40 to 59: the next key frame is 60 */
+    const json_t *gap = json_array_get(json_object_get(place.manifest, "gaps"), 0);
+    assert_int_equal(count_gaps(&place, "no-keyframe"), 1);
+    assert_int_equal(integer(gap, "frames"), 17);
+    assert_near(integer(gap, "from_us") - SCENE_ZERO_US, 43 * SCENE_SECOND / 30, 4000);
+    assert_near(integer(gap, "until_us") - SCENE_ZERO_US, 2 * SCENE_SECOND, 4000);
+    decode(&place, 0);
+    place_clear(&place);
+}
+
+/* Camera and screen at the same time: two streams, the camera is the default. By tracks: a file each. */
+static void test_screen_share(void **state)
+{
+    (void)state;
+    g_autoptr(Clip) camera = h264_clip("320x180");
+    g_autoptr(Clip) screen = h264_clip("640x360");
+    g_autoptr(Clip) opus = opus_clip();
+    Place place;
+    place_init(&place);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_join(scene, 0, "17", "Eve");
+    scene_track(scene, 0, 1, "17", "0", opus);
+    scene_track(scene, 0, 2, "17", "1", camera);
+    scene_track(scene, SCENE_SECOND, 3, "17", "2", screen);
+    scene_play(scene, &(Play){.track = 1, .clip = opus});
+    scene_play(scene, &(Play){.track = 2, .clip = camera});
+    scene_play(scene, &(Play){.track = 3, .clip = screen, .at_us = SCENE_SECOND});
+    scene_close(scene, "ended");
+    assemble(&place);
+    assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 1);
+    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 3);
+    assert_true(json_is_true(json_object_get(stream_of(&place, 0, 0), "default")));
+    assert_true(json_is_false(json_object_get(stream_of(&place, 0, 1), "default")));
+    g_autoptr(GArray) times = times_of(&place, 0, 1);
+    assert_near(time_at(times, 0), SCENE_SECOND, 4000);
+    decode(&place, 0);
+    assemble_with(&place, STENO_OUTPUTS_TRACK, STENO_AUDIO_COPY); /* replaces: the verification finds nothing foreign */
+    assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 3);
+    for (guint i = 0; i < 3; i++)
+        decode(&place, i);
+    place_clear(&place);
+}
+
+/* What no other container takes goes into Matroska, one stream a codec. */
+static void test_mixtures(void **state)
+{
+    (void)state;
+    g_autoptr(Clip) vp8 = vp8_clip();
+    g_autoptr(Clip) h264 = h264_clip("320x180");
+    g_autoptr(Clip) pcmu = clip_make(STENO_CODEC_PCMU, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_mulaw");
+    g_autoptr(Clip) pcma = clip_make(STENO_CODEC_PCMA, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_alaw");
+    Place place;
+    place_init(&place);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_join(scene, 0, "17", "Same");
+    scene_join(scene, 0, "18", "same");
+    scene_track(scene, 0, 1, "17", "0", vp8);
+    scene_track(scene, 0, 2, "17", "1", pcmu);
+    scene_track(scene, 0, 3, "18", "0", pcma);
+    scene_play(scene, &(Play){.track = 1, .clip = vp8});
+    scene_play(scene, &(Play){.track = 1, .clip = h264, .at_us = 4 * SCENE_SECOND, .rtp_base = 4 * 90000});
+    scene_play(scene, &(Play){.track = 2, .clip = pcmu, .at_us = SCENE_SECOND});
+    scene_play(scene, &(Play){.track = 3, .clip = pcma, .at_us = SCENE_SECOND});
+    scene_close(scene, "ended");
+    assemble(&place);
+    assert_string_equal(json_string_value(json_object_get(output_of(&place, 0), "file")), "Same.mkv");
+    assert_string_equal(json_string_value(json_object_get(output_of(&place, 1), "file")), "same-18.mka");
+    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 3);
+    decode(&place, 0);
+    decode(&place, 1);
+    assert_near(decoded_samples(&place, 0), 8 * 48000, 2000);
+    assert_near(decoded_samples(&place, 1), 7 * 48000, 1500);
+    place_clear(&place);
+}
+
+/* AAC: the tone begins where it began, and a sender whose clock is slow does not drift away. */
+static void test_aac(void **state)
+{
+    (void)state;
+    g_autoptr(Clip) opus = opus_clip();
+    g_autoptr(Clip) video = h264_clip("320x180");
+    g_autoptr(Clip) pcmu = clip_make(STENO_CODEC_PCMU, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_mulaw");
+    Place place;
+    place_init(&place);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_join(scene, 0, "17", "Fay");
+    scene_track(scene, 0, 1, "17", "0", opus);
+    scene_track(scene, 0, 2, "17", "1", video);
+    scene_track(scene, 0, 3, "17", "0", pcmu);
+    scene_play(scene, &(Play){.track = 1, .clip = opus, .at_us = SCENE_SECOND});
+    scene_play(scene, &(Play){.track = 2, .clip = video});
+    scene_play(scene, &(Play){.track = 3, .clip = pcmu, .at_us = 8 * SCENE_SECOND});
+    scene_close(scene, "ended");
+    assemble_with(&place, STENO_OUTPUTS_PARTICIPANT, STENO_AUDIO_AAC);
+    assert_string_equal(json_string_value(json_object_get(output_of(&place, 0), "file")), "Fay.mp4");
+    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 2);
+    decode(&place, 0);
+    assert_near(decoded_samples(&place, 0), 14 * 48000, 2048);
+    g_autofree char *path = path_of(&place, 0);
+    g_autofree char *text =
+        scene_run("sh -c \"ffmpeg -nostdin -hide_banner -i %s -map 0:a -af silencedetect=n=-40dB:d=0.5 -f null - "
+                  "2>&1 | grep -o 'silence_[a-z]*: [0-9.]*' | cut -d' ' -f2\"",
+                  path);
+    g_auto(GStrv) lines = g_strsplit(g_strstrip(text), "\n", -1);
+    static const double told[] = {0, 1, 1, 7, 8, 1}; /* from, until, how long, twice */
+    assert_int_equal(g_strv_length(lines), G_N_ELEMENTS(told));
+    for (guint i = 0; i < G_N_ELEMENTS(told); i++)
+        assert_near((gint64)(g_ascii_strtod(lines[i], NULL) * 1e6), (gint64)(told[i] * 1e6), 20000);
+    place_clear(&place);
+}
+
+/* B-frames, as broadcast gear sends them: decode order in the file, presentation times kept. */
+static void test_b_frames(void **state)
+{
+    (void)state;
+    g_autoptr(Clip) video =
+        clip_make(STENO_CODEC_H264, VIDEO_SOURCE, "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 30 -bf 2");
+    Place place;
+    place_init(&place);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_join(scene, 0, "17", "Gus");
+    scene_track(scene, 0, 1, "17", "0", video);
+    guint frames = scene_play(scene, &(Play){.track = 1, .clip = video, .at_us = SCENE_SECOND, .no_reports = TRUE});
+    scene_close(scene, "ended");
+    assemble(&place);
+    assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), frames);
+    decode(&place, 0);
+    g_autoptr(GArray) times = times_of(&place, 0, 0);
+    for (guint i = 1; i < times->len; i++)
+        assert_near(time_at(times, i) - time_at(times, 0),
+                    g_array_index(video->pts_us, gint64, i) - g_array_index(video->pts_us, gint64, 0), 60);
+    place_clear(&place);
+}
+
+/* ---- promises -----------------------------------------------------------------------------------------------------
+ */
+
+static char *hashes(const Place *place)
+{
+    GString *all = g_string_new(NULL);
+    g_autofree char *path = g_build_filename(place->output, "manifest.json", NULL);
+    g_autofree char *text = NULL;
+    assert_true(g_file_get_contents(path, &text, NULL, NULL)); /* holds the hash of every file */
+    g_string_append(all, text);
+    return g_string_free(all, FALSE);
+}
+
+static void make_everything(Place *place)
+{
+    g_autoptr(Clip) opus = opus_clip();
+    g_autoptr(Clip) vp8 = vp8_clip();
+    g_autoptr(Clip) h264 = h264_clip("320x180");
+    Scene *scene = scene_open(place->capture, 1);
+    for (int i = 0; i < 2; i++) {
+        g_autofree char *id = g_strdup_printf("%d", 17 + i);
+        scene_join(scene, 0, id, "");
+        scene_track(scene, 0, (guint)i * 2 + 1, id, "0", opus);
+        scene_track(scene, 0, (guint)i * 2 + 2, id, "1", i ? vp8 : h264);
+        scene_play(scene, &(Play){.track = (guint)i * 2 + 1, .clip = opus, .jitter_us = 40000});
+        scene_play(scene, &(Play){.track = (guint)i * 2 + 2, .clip = i ? vp8 : h264, .at_us = SCENE_SECOND});
+    }
+    scene_close(scene, "ended");
+}
+
+/* Same capture in, same bytes out: again, in another place, and with AAC. */
+static void test_same_bytes(void **state)
+{
+    (void)state;
+    Place place;
+    place_init(&place);
+    make_everything(&place);
+    for (int audio = STENO_AUDIO_COPY; audio <= STENO_AUDIO_AAC; audio++) {
+        assemble_with(&place, STENO_OUTPUTS_PARTICIPANT, (StenoAudio)audio);
+        g_autofree char *first = hashes(&place);
+        Place other = {.output = scene_folder()};
+        g_autofree char *elsewhere = scene_folder();
+        other.capture = g_build_filename(elsewhere, "a much longer name of a folder", NULL);
+        g_free(scene_run("cp -r %s '%s'", place.capture, other.capture));
+        assemble_with(&other, STENO_OUTPUTS_PARTICIPANT, (StenoAudio)audio);
+        g_autofree char *second = hashes(&other);
+        assert_string_equal(first, second);
+        assemble_with(&place, STENO_OUTPUTS_PARTICIPANT, (StenoAudio)audio);
+        g_autofree char *third = hashes(&place);
+        assert_string_equal(first, third);
+        place_clear(&other);
+        scene_remove(elsewhere);
+    }
+    place_clear(&place);
+}
+
+static void count_fault(gpointer user, const char *file, const char *words)
+{
+    (void)file;
+    (void)words;
+    ++*(guint *)user;
+}
+
+static void expect_fault(const Place *place)
+{
+    guint faults = 0;
+    g_autoptr(GError) error = NULL;
+    assert_false(steno_verify(place->output, count_fault, &faults, &error));
+    assert_true(faults > 0);
+    assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_VERIFY_FAILED));
+}
+
+static void expect_sound(const Place *place)
+{
+    assert_true(steno_verify(place->output, print_fault, NULL, NULL));
+}
+
+/* Every change is found, and what is put back is sound again. */
+static void test_tampering(void **state)
+{
+    (void)state;
+    Place place;
+    place_init(&place);
+    make_everything(&place);
+    assemble(&place);
+    for (guint i = 0; i < 3; i++) {
+        g_autofree char *path = i < 2 ? path_of(&place, i) : g_build_filename(place.output, "manifest.json", NULL);
+        g_autofree char *data = NULL;
+        gsize bytes;
+        assert_true(g_file_get_contents(path, &data, &bytes, NULL));
+        data[bytes / 2] ^= 1;
+        assert_true(g_file_set_contents(path, data, (gssize)bytes, NULL));
+        if (i < 2) /* a bit of the manifest may be one that means nothing */
+            expect_fault(&place);
+        data[bytes / 2] ^= 1;
+        assert_true(g_file_set_contents(path, data, (gssize)bytes - 1 - (i == 2), NULL));
+        expect_fault(&place);
+        assert_int_equal(g_unlink(path), 0);
+        expect_fault(&place);
+        assert_true(g_file_set_contents(path, data, (gssize)bytes, NULL));
+        expect_sound(&place);
+    }
+    g_autofree char *extra = g_build_filename(place.output, "extra", NULL);
+    assert_true(g_file_set_contents(extra, "", 0, NULL));
+    expect_fault(&place);
+    assert_int_equal(g_unlink(extra), 0);
+    /* A manifest that is wrong about a file, with the file's hash being right. */
+    static const char *const lies[] = {"duration_us", "size_bytes"};
+    g_autofree char *path = g_build_filename(place.output, "manifest.json", NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(lies); i++) {
+        json_t *manifest = json_deep_copy(place.manifest);
+        json_t *output = json_array_get(json_object_get(manifest, "outputs"), 0);
+        json_object_set_new(output, lies[i], json_integer(integer(output, lies[i]) + 500000));
+        assert_int_equal(json_dump_file(manifest, path, 0), 0);
+        expect_fault(&place);
+        json_decref(manifest);
+    }
+    json_t *stream =
+        json_array_get(json_object_get(json_array_get(json_object_get(place.manifest, "outputs"), 1), "streams"), 0);
+    json_object_set_new(stream, "packets", json_integer(integer(stream, "packets") + 1));
+    assert_int_equal(json_dump_file(place.manifest, path, 0), 0);
+    expect_fault(&place);
+    place_clear(&place);
+}
+
+static void expect_error(const Place *place, StenoError code)
+{
+    StenoAssembleOptions options = {.capture = place->capture, .output = place->output};
+    g_autoptr(GError) error = NULL;
+    assert_false(steno_assemble(&options, NULL, &error));
+    assert_true(g_error_matches(error, STENO_ERROR, code));
+}
+
+static void test_nothing(void **state)
+{
+    (void)state;
+    Place place;
+    place_init(&place);
+    expect_error(&place, STENO_ERROR_CAPTURE_DAMAGED);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_join(scene, 0, "17", "Hal");
+    scene_close(scene, "ended");
+    expect_error(&place, STENO_ERROR_NOTHING_RECORDED);
+    expect_sound(&place); /* the manifest is there, and says so */
+    place_clear(&place);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_late_video),        cmocka_unit_test(test_mute_and_rejoin),
+        cmocka_unit_test(test_resolution_change), cmocka_unit_test(test_torn_part),
+        cmocka_unit_test(test_lost_frames),       cmocka_unit_test(test_screen_share),
+        cmocka_unit_test(test_mixtures),          cmocka_unit_test(test_aac),
+        cmocka_unit_test(test_b_frames),          cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_tampering),         cmocka_unit_test(test_nothing),
+    };
+    av_log_set_level(AV_LOG_WARNING);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
