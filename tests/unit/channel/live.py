@@ -78,6 +78,8 @@ class Channel:
         for thread in self._threads:
             thread.join(5)
         self.process.stdin.close()
+        if "Sanitizer" in self.output or "runtime error:" in self.output:
+            raise AssertionError(self.output[-6000:])
         return code
 
 
@@ -250,7 +252,7 @@ class Live(unittest.TestCase):
         channel = self.open(server, message={"close_when_joined": True})
         channel.state("joined")
         channel.wait("closed")
-        self.assertEqual(channel.close(), 0)
+        self.assertEqual(channel.close(), 0, channel.output[-2000:])
 
     # ---- going and coming back -------------------------------------------------------------------------------------
 
@@ -367,7 +369,7 @@ class Live(unittest.TestCase):
             channel = self.open(server, message={"close_on_offer": True}, answers=False)
             channel.wait("peer_offer")
             channel.wait("closed")
-            self.assertEqual(channel.close(), 0)
+            self.assertEqual(channel.close(), 0, channel.output[-2000:])
             self.assertEqual([e["event"] for e in channel.events][-1], "closed")
 
 

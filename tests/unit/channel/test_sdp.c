@@ -69,8 +69,7 @@ static guint count(const char *text, const char *part)
     return found;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static void reads_a_janus_offer(void **state)
 {
@@ -245,8 +244,7 @@ static void keeps_its_ceilings(void **state)
     expect_invalid(text->str, "longer than any real one");
 }
 
-/* ---- answering ----------------------------------------------------------------------------------------------------
- */
+/* ---- answering --------------------------------------------------------------------------------------------------- */
 
 static void answers_a_janus_offer(void **state)
 {
