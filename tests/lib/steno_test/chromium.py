@@ -22,7 +22,9 @@ class Chromium:
         self._answers = {}
         self._count = 0
         self._lock = threading.Condition()
-        self.process = procs.start(["node", os.path.join(FOLDER, "publish.mjs")], stdin=subprocess.PIPE,
+        # Where it is allowed, the browser goes first: a starved browser stutters, and is not what is tested.
+        first = ["nice", "-n", "-10"] if os.geteuid() == 0 else []
+        self.process = procs.start([*first, "node", os.path.join(FOLDER, "publish.mjs")], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         threading.Thread(target=self._read, daemon=True).start()
         self.wait_event(lambda e: e["event"] == "started", 40, "Chromium starts")

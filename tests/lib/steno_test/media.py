@@ -113,11 +113,13 @@ class Audio:
         return found
 
     def pitch(self):
-        """The loudest frequency of the beeps in Hz: tells whose sound it is."""
+        """The loudest frequency of a beep in Hz: tells whose sound it is."""
         loud = np.flatnonzero(np.abs(self.samples) > 0.25)
-        if not len(loud):
+        starts = loud[np.concatenate(([False], np.diff(loud) > 0.3 * AUDIO_HZ))] if len(loud) else []
+        if not len(starts):
             return 0.0
-        piece = self.samples[loud[0]:loud[0] + int(0.04 * AUDIO_HZ)]
+        first = starts[len(starts) // 2]
+        piece = self.samples[first:first + int(0.04 * AUDIO_HZ)]
         spectrum = np.abs(np.fft.rfft(piece * np.hanning(len(piece)), AUDIO_HZ))
         return float(np.argmax(spectrum))
 
@@ -142,9 +144,12 @@ def offsets(pictures, beeps, fps):
 
 
 def errors(path):
-    """What ffmpeg complains about when it decodes everything: empty when the file is clean."""
-    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-map", "0", "-f", "null", "-"],
-                          capture_output=True, text=True)
+    """
+    What ffmpeg complains about when it decodes everything: empty when the file is clean. Frame times are passed on as they
+    are: else ffmpeg rounds them to a constant rate and complains about what it made itself.
+    """
+    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-map", "0", "-fps_mode", "passthrough",
+                           "-enc_time_base", "-1", "-f", "null", "-"], capture_output=True, text=True)
     return (done.stderr.strip() or f"exit {done.returncode}") if done.stderr.strip() or done.returncode else ""
 
 
