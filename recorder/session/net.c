@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-/* ---- messages to the main thread
- * -------------------------------------------------------------------------------------- */
+/* ---- messages to the main thread --------------------------------------------------------------------------------- */
 
 typedef enum { TELL_GATHERED, TELL_CONNECTED, TELL_FAILED, TELL_FLOW } TellKind;
 
@@ -117,8 +116,7 @@ void session_net_tell_flow(NetPeer *peer, guint32 track, gboolean flowing, gint6
     tell(peer->net, (Tell){.kind = TELL_FLOW, .number = track, .flowing = flowing, .wall_us = wall_us});
 }
 
-/* ---- the tick
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- the tick ---------------------------------------------------------------------------------------------------- */
 
 static gboolean on_tick(gpointer data);
 
@@ -186,8 +184,7 @@ static gboolean tick_dispatch(GSource *source, GSourceFunc callback, gpointer da
 
 static GSourceFuncs tick_functions = {.dispatch = tick_dispatch};
 
-/* ---- peers, on the network thread
- * ---------------------------------------------------------------------------------------- */
+/* ---- peers, on the network thread -------------------------------------------------------------------------------- */
 
 static void peer_free(gpointer data)
 {
@@ -272,8 +269,7 @@ void session_net_apply(Net *net, PeerPlan *plan)
     post(net->context, apply_now, apply, g_free);
 }
 
-/* ---- calls that wait
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- calls that wait --------------------------------------------------------------------------------------------- */
 
 typedef struct {
     Net *net;
@@ -350,8 +346,7 @@ void session_net_totals(const Net *net, NetTotals *totals)
     g_mutex_unlock((GMutex *)&net->totals_lock);
 }
 
-/* ---- the thread
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- the thread -------------------------------------------------------------------------------------------------- */
 
 static gpointer net_main(gpointer data)
 {

@@ -6,60 +6,12 @@
 
 #include <string.h>
 
-/* A stream of a participant, from the offer that brought it to the one that took it away. */
-typedef struct {
-    guint32 number, peer;
-    char *participant;
-    char *mid; /* "" when there is none */
-    gboolean video, flowing;
-} Track;
-
-/* A participant's medium that was cut off: when it flows again, the hole is told. */
-typedef struct {
-    char *participant;
-    gboolean video;
-    gint64 from_wall_us;
-} Away;
-
-struct StenoSession {
-    const StenoJobSpec *job;
-    const StenoLog *log;
-    const StenoSessionEvents *events;
-    gpointer user;
-
-    StenoGeofence *geofence;
-    StenoChannel *channel;
-    Net *net;
-
-    char *folder;
-    guint part; /* the next one to begin */
-    StenoCapture *capture;
-    gint64 zero_wall_us;
-    json_t *recording;
-    GSource *capture_failure; /* fires on the main thread when the writer thread says so */
-    GMutex failure_lock;
-    GError *failure;
-
-    GHashTable *participants; /* id → name */
-    GPtrArray *tracks;        /* Track * */
-    GPtrArray *away;          /* Away * */
-    GHashTable *answered;     /* peers with an offer that waits for our side */
-    guint32 next_track;
-
-    gint64 joined_mono_us; /* when the recording began, also under an earlier recorder; 0: not yet */
-    gint64 came_mono_us;   /* when this recorder joined */
-    guint second_timer, end_timer;
-    char *end_reason;
-    GError *end_error;
-};
-
 static const NetEvents net_events;
 
-/* ---- telling
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- telling ----------------------------------------------------------------------------------------------------- */
 
 /* To the capture's events and to whoever started us. */
-static void tell(StenoSession *session, json_t *event)
+void session_tell(StenoSession *session, json_t *event)
 {
     session->events->event(session->user, event);
     if (session->capture)
@@ -76,11 +28,10 @@ static void tell_state(StenoSession *session, const char *state, const GError *e
         json_object_set_new(event, "error",
                             json_pack("{s:s, s:s}", "code", steno_error_slug(error->code), "message", words));
     }
-    tell(session, event);
+    session_tell(session, event);
 }
 
-/* ---- parts
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------------------------------------- */
 
 static void session_end(StenoSession *session, const char *reason, const GError *error);
 
@@ -107,7 +58,7 @@ static void on_capture_failed(gpointer user, const GError *error)
 
 static void tell_participant(StenoSession *session, const char *id, const char *name)
 {
-    tell(session, json_pack("{s:s, s:s, s:s}", "event", "participant_joined", "participant", id, "name", name));
+    session_tell(session, json_pack("{s:s, s:s, s:s}", "event", "participant_joined", "participant", id, "name", name));
 }
 
 static gboolean part_begin(StenoSession *session, GError **error)
@@ -144,109 +95,7 @@ static gboolean part_end(StenoSession *session, GError **error)
     return !capture || steno_capture_finish(capture, error);
 }
 
-/* ---- tracks
- * ------------------------------------------------------------------------------------------------------------ */
-
-static void track_free(gpointer data)
-{
-    Track *track = data;
-    g_free(track->participant);
-    g_free(track->mid);
-    g_free(track);
-}
-
-static void away_free(gpointer data)
-{
-    Away *away = data;
-    g_free(away->participant);
-    g_free(away);
-}
-
-static Track *track_find(const StenoSession *session, guint32 number)
-{
-    for (guint i = 0; i < session->tracks->len; i++) {
-        Track *track = session->tracks->pdata[i];
-        if (track->number == number)
-            return track;
-    }
-    return NULL;
-}
-
-static Track *track_at(const StenoSession *session, guint32 peer, const char *mid)
-{
-    for (guint i = 0; i < session->tracks->len; i++) {
-        Track *track = session->tracks->pdata[i];
-        if (track->peer == peer && strcmp(track->mid, mid) == 0)
-            return track;
-    }
-    return NULL;
-}
-
-static const StenoSdpMedia *media_of(const StenoSdp *offer, const char *mid)
-{
-    for (guint i = 0; i < offer->media->len; i++) {
-        const StenoSdpMedia *media = offer->media->pdata[i];
-        if (g_strcmp0(media->mid ? media->mid : "", mid) == 0)
-            return media;
-    }
-    return NULL;
-}
-
-static Track *track_add(StenoSession *session, guint32 peer, const char *participant, const TrackPlan *plan,
-                        const StenoSdp *offer)
-{
-    Track *track = g_new0(Track, 1);
-    track->number = ++session->next_track;
-    track->peer = peer;
-    track->participant = g_strdup(participant);
-    track->mid = g_strdup(plan->rtp.mid);
-    track->video = plan->rtp.video;
-    g_ptr_array_add(session->tracks, track);
-    const StenoSdpMedia *media = media_of(offer, track->mid);
-    tell(session, json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:i, s:s}", "event", "track_added", "track",
-                            (int)track->number, "participant", participant, "mid", track->mid, "kind",
-                            track->video ? "video" : "audio", "codec", steno_codec_name(plan->rtp.payloads[0].codec),
-                            "clock_hz", (int)plan->rtp.payloads[0].clock_hz, "ssrc", (json_int_t)plan->rtp.ssrc, "peer",
-                            (int)peer, "source", media && media->msid_track ? media->msid_track : ""));
-    return track;
-}
-
-static gboolean plan_has(const PeerPlan *plan, guint32 number)
-{
-    for (guint i = 0; i < plan->tracks->len; i++) {
-        const TrackPlan *track = plan->tracks->pdata[i];
-        if (track->rtp.track == number)
-            return TRUE;
-    }
-    return FALSE;
-}
-
-static void track_remove(StenoSession *session, guint index)
-{
-    Track *track = session->tracks->pdata[index];
-    tell(session, json_pack("{s:s, s:i}", "event", "track_removed", "track", (int)track->number));
-    g_ptr_array_remove_index(session->tracks, index);
-}
-
-/* Gives every stream of the plan its number, old or new, and tells which came and which went. */
-static void number_tracks(StenoSession *session, PeerPlan *plan, const char *participant, const StenoSdp *offer)
-{
-    for (guint i = 0; i < plan->tracks->len; i++) {
-        TrackPlan *planned = plan->tracks->pdata[i];
-        Track *track = track_at(session, plan->peer, planned->rtp.mid);
-        if (!track || track->video != planned->rtp.video)
-            track = track_add(session, plan->peer, participant, planned, offer);
-        planned->rtp.track = track->number;
-    }
-    for (guint i = session->tracks->len; i-- > 0;) {
-        const Track *track = session->tracks->pdata[i];
-        if (track->peer == plan->peer && !plan_has(plan, track->number))
-            track_remove(session, i);
-    }
-}
-
-/* ---- what the channel says
- * ------------------------------------------------------------------------------------------------ */
+/* ---- what the channel says --------------------------------------------------------------------------------------- */
 
 static void on_participant_joined(gpointer user, const StenoParticipant *participant)
 {
@@ -259,12 +108,8 @@ static void on_participant_joined(gpointer user, const StenoParticipant *partici
 static void on_participant_left(gpointer user, const char *participant_id)
 {
     StenoSession *session = user;
-    tell(session, json_pack("{s:s, s:s}", "event", "participant_left", "participant", participant_id));
-    for (guint i = session->away->len; i-- > 0;) {
-        const Away *away = session->away->pdata[i];
-        if (strcmp(away->participant, participant_id) == 0)
-            g_ptr_array_remove_index(session->away, i);
-    }
+    session_tell(session, json_pack("{s:s, s:s}", "event", "participant_left", "participant", participant_id));
+    session_tracks_forgive(session, participant_id);
     g_hash_table_remove(session->participants, participant_id);
 }
 
@@ -278,7 +123,7 @@ static void on_peer_offer(gpointer user, guint32 peer, const char *participant_i
             net_events.peer_failed(session, peer, error);
         return;
     }
-    number_tracks(session, plan, participant_id, offer);
+    session_tracks_number(session, plan, participant_id, offer);
     if (!plan->plain)
         g_hash_table_add(session->answered, GUINT_TO_POINTER(peer));
     session_net_apply(session->net, plan);
@@ -289,27 +134,19 @@ static void on_peer_closed(gpointer user, guint32 peer)
     StenoSession *session = user;
     session_net_close_peer(session->net, peer);
     g_hash_table_remove(session->answered, GUINT_TO_POINTER(peer));
-    for (guint i = session->tracks->len; i-- > 0;) {
-        const Track *track = session->tracks->pdata[i];
-        if (track->peer != peer)
-            continue;
-        Away *away = g_new(Away, 1);
-        *away = (Away){g_strdup(track->participant), track->video, steno_clock_wall_us()};
-        g_ptr_array_add(session->away, away);
-        track_remove(session, i);
-    }
+    session_tracks_lose(session, peer);
 }
 
 static void on_stream_event(gpointer user, guint32 peer, const char *mid, const char *type, json_t *detail)
 {
     StenoSession *session = user;
-    const Track *track = track_at(session, peer, mid ? mid : "");
+    const Track *track = session_track_at(session, peer, mid ? mid : "");
     json_t *event = json_pack("{s:s, s:s, s:i}", "event", type, "evidence", "platform", "peer", (int)peer);
     if (track)
         json_object_set_new(event, "track", json_integer(track->number));
     if (detail)
         json_object_update_missing(event, detail);
-    tell(session, event);
+    session_tell(session, event);
 }
 
 static void on_joined(StenoSession *session)
@@ -325,7 +162,7 @@ static void on_joined(StenoSession *session)
         session->joined_mono_us = steno_clock_mono_us() - (steno_clock_wall_us() - session->zero_wall_us);
     json_t *event = json_pack("{s:s, s:s, s:I, s:i}", "event", "state", "state", "recording", "zero_wall_us",
                               (json_int_t)session->zero_wall_us, "part", (int)session->part - 1);
-    tell(session, event);
+    session_tell(session, event);
     GHashTableIter iter;
     const char *id, *name;
     g_hash_table_iter_init(&iter, session->participants);
@@ -336,7 +173,7 @@ static void on_joined(StenoSession *session)
 static void on_reconnecting(StenoSession *session, const GError *why)
 {
     tell_state(session, "reconnecting", why);
-    g_ptr_array_set_size(session->away, 0); /* the hole between two parts is told by the parts */
+    session_tracks_forgive(session, NULL); /* the hole between two parts is told by the parts */
     g_hash_table_remove_all(session->participants);
     g_autoptr(GError) error = NULL;
     if (!part_end(session, &error))
@@ -375,8 +212,7 @@ static const StenoChannelEvents channel_events = {
     .state = on_channel_state,
 };
 
-/* ---- what the network thread says
- * ------------------------------------------------------------------------------------------ */
+/* ---- what the network thread says -------------------------------------------------------------------------------- */
 
 static void on_net_gathered(gpointer user, guint32 peer, StenoTransportLocal *local)
 {
@@ -412,7 +248,7 @@ static void on_net_failed(gpointer user, guint32 peer, const GError *error)
         json_object_set_new(event, "error",
                             json_pack("{s:s, s:s}", "code", steno_error_slug(error->code), "message", words));
     }
-    tell(session, event);
+    session_tell(session, event);
     /* What fails before anything was recorded is an end with its reason; later, the others' media matter more. */
     NetTotals totals;
     session_net_totals(session->net, &totals);
@@ -422,32 +258,19 @@ static void on_net_failed(gpointer user, guint32 peer, const GError *error)
         session->channel->connector->peer_failed(session->channel, peer, error);
 }
 
-static void tell_back(StenoSession *session, const Track *track, gint64 wall_us)
-{
-    for (guint i = session->away->len; i-- > 0;) {
-        const Away *away = session->away->pdata[i];
-        if (away->video != track->video || strcmp(away->participant, track->participant) != 0)
-            continue;
-        tell(session, json_pack("{s:s, s:i, s:s, s:i, s:I, s:I}", "event", "gap", "track", (int)track->number, "cause",
-                                steno_gap_cause_name(STENO_GAP_DISCONNECTED), "packets", 0, "from",
-                                (json_int_t)away->from_wall_us, "until", (json_int_t)wall_us));
-        g_ptr_array_remove_index(session->away, i);
-        return;
-    }
-}
-
 static void on_net_flow(gpointer user, guint32 number, gboolean flowing, gint64 wall_us)
 {
     StenoSession *session = user;
-    Track *track = track_find(session, number);
+    Track *track = session_track_find(session, number);
     if (!track)
         return;
     gboolean first = flowing && !track->flowing;
     track->flowing = TRUE;
     if (first)
-        tell_back(session, track, wall_us);
-    tell(session, json_pack("{s:s, s:i, s:s, s:I}", "event", flowing ? first ? "track_started" : "unmuted" : "muted",
-                            "track", (int)number, "evidence", "rtp", "t", (json_int_t)wall_us));
+        session_tracks_tell_back(session, track, wall_us);
+    session_tell(session,
+                 json_pack("{s:s, s:i, s:s, s:I}", "event", flowing ? first ? "track_started" : "unmuted" : "muted",
+                           "track", (int)number, "evidence", "rtp", "t", (json_int_t)wall_us));
 }
 
 static const NetEvents net_events = {
@@ -457,9 +280,7 @@ static const NetEvents net_events = {
     .track_flow = on_net_flow,
 };
 
-/* ---- time
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- time -------------------------------------------------------------------------------------------------------- */
 
 static void tell_stats(StenoSession *session, const NetTotals *totals, gint64 now_us)
 {
@@ -494,8 +315,7 @@ static gboolean on_second(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-/* ---- the end
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 /* Packets came, but not one was media: say that rather than "nothing to record". */
 static void check_validity(StenoSession *session)
@@ -550,8 +370,7 @@ void steno_session_stop(StenoSession *session, const char *end_reason)
     session_end(session, end_reason, NULL);
 }
 
-/* ---- the beginning
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- the beginning ----------------------------------------------------------------------------------------------- */
 
 static json_t *describe_recording(const StenoJobSpec *job)
 {
@@ -587,8 +406,7 @@ StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPla
     session->zero_wall_us = place->zero_wall_us;
     session->recording = describe_recording(job);
     session->participants = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    session->tracks = g_ptr_array_new_with_free_func(track_free);
-    session->away = g_ptr_array_new_with_free_func(away_free);
+    session_tracks_init(session);
     session->answered = g_hash_table_new(NULL, NULL);
     g_mutex_init(&session->failure_lock);
     session->capture_failure = g_source_new(&failure_functions, sizeof(GSource));
@@ -626,8 +444,7 @@ void steno_session_free(StenoSession *session)
     g_clear_error(&session->failure);
     steno_geofence_unref(session->geofence);
     g_hash_table_unref(session->participants);
-    g_ptr_array_unref(session->tracks);
-    g_ptr_array_unref(session->away);
+    session_tracks_clear(session);
     g_hash_table_unref(session->answered);
     json_decref(session->recording);
     g_clear_error(&session->end_error);

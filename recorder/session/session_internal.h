@@ -23,8 +23,7 @@
 #define SESSION_MUTED_AFTER_US G_USEC_PER_SEC
 #define SESSION_STATS_EVERY_S 10
 
-/* ---- plans: what an offer asks of the network thread (plan.c) ------------------------------------------------------
- */
+/* ---- plans: what an offer asks of the network thread (plan.c) ---------------------------------------------------- */
 
 typedef struct {
     StenoRtpTrackConfig rtp;
@@ -54,8 +53,7 @@ PeerPlan *session_plan_new(guint32 peer, const StenoSdp *offer, GError **error);
 void session_plan_free(PeerPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PeerPlan, session_plan_free)
 
-/* ---- the network thread (net.c, wiring.c) ---------------------------------------------------------------------------
- */
+/* ---- the network thread (net.c, wiring.c) ------------------------------------------------------------------------ */
 
 typedef struct Net Net;
 
@@ -91,8 +89,7 @@ void session_net_close_peer(Net *net, guint32 peer);
 void session_net_close_all(Net *net);
 void session_net_totals(const Net *net, NetTotals *totals);
 
-/* ---- the network thread from the inside (net.c owns, wiring.c works)
- * ------------------------------------------------- */
+/* ---- the network thread from the inside (net.c owns, wiring.c works) --------------------------------------------- */
 
 typedef struct NetPeer NetPeer;
 
@@ -160,5 +157,71 @@ void session_net_tell_gathered(NetPeer *peer, const StenoTransportLocal *local);
 void session_net_tell_connected(NetPeer *peer);
 void session_net_tell_failed(NetPeer *peer, const GError *error);
 void session_net_tell_flow(NetPeer *peer, guint32 track, gboolean flowing, gint64 wall_us);
+
+/* ---- the main thread (session.c, tracks.c) ----------------------------------------------------------------------- */
+
+/* A stream of a participant, from the offer that brought it to the one that took it away. */
+typedef struct {
+    guint32 number, peer;
+    char *participant;
+    char *mid; /* "" when there is none */
+    gboolean video, flowing;
+} Track;
+
+/* A participant's medium that was cut off: when it flows again, the hole is told. */
+typedef struct {
+    char *participant;
+    gboolean video;
+    gint64 from_wall_us;
+} Away;
+
+struct StenoSession {
+    const StenoJobSpec *job;
+    const StenoLog *log;
+    const StenoSessionEvents *events;
+    gpointer user;
+
+    StenoGeofence *geofence;
+    StenoChannel *channel;
+    Net *net;
+
+    char *folder;
+    guint part; /* the next one to begin */
+    StenoCapture *capture;
+    gint64 zero_wall_us;
+    json_t *recording;
+    GSource *capture_failure; /* fires on the main thread when the writer thread says so */
+    GMutex failure_lock;
+    GError *failure;
+
+    GHashTable *participants; /* id → name */
+    GPtrArray *tracks;        /* Track * */
+    GPtrArray *away;          /* Away * */
+    GHashTable *answered;     /* peers with an offer that waits for our side */
+    guint32 next_track;
+
+    gint64 joined_mono_us; /* when the recording began, also under an earlier recorder; 0: not yet */
+    gint64 came_mono_us;   /* when this recorder joined */
+    guint second_timer, end_timer;
+    char *end_reason;
+    GError *end_error;
+};
+
+/* To the capture's events and to whoever started us; takes the event. */
+void session_tell(StenoSession *session, json_t *event);
+
+/* tracks.c: participants' streams, from the offer that brings them to the one that takes them away. */
+void session_tracks_init(StenoSession *session);
+void session_tracks_clear(StenoSession *session);
+Track *session_track_find(const StenoSession *session, guint32 number);
+Track *session_track_at(const StenoSession *session, guint32 peer, const char *mid);
+/* Gives every stream of the plan its number, old or new, and tells which came and which went. */
+void session_tracks_number(StenoSession *session, PeerPlan *plan, const char *participant, const StenoSdp *offer);
+/* The peer has gone: so have its tracks, and what they carried is missed until it comes back. */
+void session_tracks_lose(StenoSession *session, guint32 peer);
+/* Nobody waits any more for what a participant (NULL: any) carried. */
+void session_tracks_forgive(StenoSession *session, const char *participant);
+/* The track flows: if its participant's medium had been cut off, the hole is told. */
+void session_tracks_tell_back(StenoSession *session, const Track *track, gint64 wall_us);
 
 #endif

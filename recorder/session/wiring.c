@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-/* ---- 1. transport → rtp ---------------------------------------------------------------------------------------------
- */
+/* ---- 1. transport → rtp ------------------------------------------------------------------------------------------ */
 
 static void on_transport_rtp(gpointer user, StenoPacket *packet)
 {
@@ -29,8 +28,7 @@ static void on_rtp_send_rtcp(gpointer user, const guint8 *data, gsize bytes)
     (void)steno_transport_send_rtcp(peer->transport, data, bytes);
 }
 
-/* ---- 2. rtp → codec
- * -------------------------------------------------------------------------------------------------- */
+/* ---- 2. rtp → codec ---------------------------------------------------------------------------------------------- */
 
 static NetTrack *track_of(const NetPeer *peer, guint32 number)
 {
@@ -135,8 +133,7 @@ static const StenoRtpEvents rtp_events = {
     .send_rtcp = on_rtp_send_rtcp,
 };
 
-/* ---- 3. codec → capture
- * ---------------------------------------------------------------------------------------------- */
+/* ---- 3. codec → capture ------------------------------------------------------------------------------------------ */
 
 /* Frames that found no room are told as one gap before the next that does. */
 static gboolean tell_overflow(NetTrack *track, const StenoFrame *next)
@@ -190,8 +187,7 @@ static void on_frame(gpointer user, StenoFrame *frame)
         overflowed(track, frame);
 }
 
-/* ---- the tick
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the tick ---------------------------------------------------------------------------------------------------- */
 
 void session_wiring_drain(NetPeer *peer, gint64 now_us)
 {
@@ -270,8 +266,7 @@ void session_wiring_tell_stats(NetPeer *peer)
         tell_track_stats(peer->tracks->pdata[i]);
 }
 
-/* ---- opening, renegotiating, closing
- * ---------------------------------------------------------------------------------- */
+/* ---- opening, renegotiating, closing ----------------------------------------------------------------------------- */
 
 static void on_transport_gathered(gpointer user, const StenoTransportLocal *local)
 {
