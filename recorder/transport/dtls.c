@@ -15,6 +15,9 @@
            ":ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA"
 #define SRTP_PROFILES_OFFERED "SRTP_AEAD_AES_128_GCM:SRTP_AEAD_AES_256_GCM:SRTP_AES128_CM_SHA1_80"
 
+/* RSA with 2048 bits; what WebRTC made of RSA with 1024 years ago is not safe any more. */
+#define SECURITY_BITS_MIN 112
+
 /* OpenSSL waits 1 s for an answer, a long time in which to join; media paths answer within 100 ms or lose packets. */
 #define FIRST_TIMEOUT_US 100000
 #define TIMEOUT_MAX_US 3000000
@@ -30,7 +33,7 @@ struct StenoDtls {
     char *offered_suites;   /* what a client offered us, for the error */
     char *peer_fingerprint; /* of the certificate that did not match */
     DtlsState state;
-    gboolean client, verified, legacy_suites;
+    gboolean client, verified, weak_key, legacy_suites;
     const guint8 *input; /* the datagram that OpenSSL has not read yet */
     gsize input_bytes;
     GSource *retransmit, *deadline;
@@ -41,8 +44,7 @@ struct StenoDtls {
 
 static void advance(StenoDtls *dtls);
 
-/* ---- the datagrams: a BIO that keeps their borders ------------------------------------------------------------------
- */
+/* ---- the datagrams: a BIO that keeps their borders --------------------------------------------------------------- */
 
 static int bio_write(BIO *bio, const char *data, int bytes)
 {
@@ -86,8 +88,7 @@ static BIO *new_bio(StenoDtls *dtls)
     return bio;
 }
 
-/* ---- identity
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- identity ---------------------------------------------------------------------------------------------------- */
 
 static gboolean fail_openssl(GError **error, const char *doing)
 {
@@ -145,8 +146,7 @@ static gboolean load_identity(StenoDtls *dtls, GError **error)
     return ok || fail_openssl(error, "making a DTLS certificate");
 }
 
-/* ---- OpenSSL's questions
- * --------------------------------------------------------------------------------------------- */
+/* ---- OpenSSL's questions ----------------------------------------------------------------------------------------- */
 
 /* Instead of a chain of certificates: the fingerprint that came over signalling. */
 static int verify_peer(X509_STORE_CTX *store, void *user)
@@ -157,7 +157,9 @@ static int verify_peer(X509_STORE_CTX *store, void *user)
     g_free(dtls->peer_fingerprint);
     dtls->peer_fingerprint = NULL;
     dtls->verified = FALSE;
-    if (certificate)
+    /* OpenSSL's own checks of strength belong to the chain that this function stands for. */
+    dtls->weak_key = certificate && EVP_PKEY_get_security_bits(X509_get0_pubkey(certificate)) < SECURITY_BITS_MIN;
+    if (certificate && !dtls->weak_key)
         dtls->peer_fingerprint = certificate_fingerprint(certificate, dtls->peer, &dtls->verified);
     if (!dtls->verified)
         X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
@@ -194,8 +196,7 @@ static unsigned int next_timeout_us(SSL *ssl, unsigned int last_us)
     return last_us == 0 ? FIRST_TIMEOUT_US : MIN(2 * last_us, TIMEOUT_MAX_US);
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static gboolean configure(StenoDtls *dtls, GError **error)
 {
@@ -247,7 +248,7 @@ static void drop_handshake(StenoDtls *dtls)
     dtls->peer = NULL;
     g_clear_pointer(&dtls->offered_suites, g_free);
     g_clear_pointer(&dtls->peer_fingerprint, g_free);
-    dtls->verified = FALSE;
+    dtls->verified = dtls->weak_key = FALSE;
     dtls->state = DTLS_IDLE;
 }
 
@@ -293,8 +294,7 @@ gboolean steno_dtls_prepare(StenoDtls *dtls, gboolean client, StenoFingerprints 
     return TRUE;
 }
 
-/* ---- the handshake
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the handshake ----------------------------------------------------------------------------------------------- */
 
 static void fail(StenoDtls *dtls, GError *error)
 {
@@ -326,6 +326,10 @@ static GError *handshake_error(const StenoDtls *dtls)
 
     if (dtls->peer_fingerprint && !dtls->verified)
         return mismatch_error(dtls);
+    if (dtls->weak_key)
+        return g_error_new_literal(
+            STENO_ERROR, STENO_ERROR_WEAK_CRYPTO,
+            "DTLS handshake: the key of the peer's certificate is too weak; RSA needs 2048 bits");
     switch (ERR_GET_REASON(code)) {
     case SSL_R_NO_SHARED_CIPHER:
         return g_error_new(STENO_ERROR, STENO_ERROR_WEAK_CRYPTO,

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define COMPONENT 1         /* BUNDLE and rtcp-mux: there is only one */
+#define CHECK_PACING_MS 5u  /* the least that RFC 8445 §14.2 allows: an SFU has few candidates, and somebody waits */
 #define MEDIA_SOCKETS_MAX 8 /* one for each local address that was ever selected */
 #define REMOTES_MAX (STENO_TRANSPORT_CANDIDATES_MAX + 16)
 /* libnice gives up by itself when all checks failed; this is for a peer that never tells its candidates. */
@@ -68,8 +69,7 @@ static void fail_with(StenoIce *ice, StenoError code, const char *words)
     fail(ice, error);
 }
 
-/* ---- datagrams
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- datagrams --------------------------------------------------------------------------------------------------- */
 
 static void add_remote_address(StenoIce *ice, const NiceAddress *address)
 {
@@ -190,8 +190,7 @@ static gboolean ice_send(StenoTransport *transport, gboolean rtcp, const guint8 
     return nice_agent_send(ice->agent, ice->stream, COMPONENT, (guint)bytes, (const char *)data) == (int)bytes;
 }
 
-/* ---- DTLS
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- DTLS -------------------------------------------------------------------------------------------------------- */
 
 static void on_dtls_send(gpointer user, const guint8 *data, gsize bytes)
 {
@@ -226,8 +225,7 @@ static void on_dtls_failed(gpointer user, const GError *error)
     fail(user, error);
 }
 
-/* ---- libnice's signals
- * ------------------------------------------------------------------------------------------------ */
+/* ---- libnice's signals ------------------------------------------------------------------------------------------- */
 
 static void on_component_state(NiceAgent *agent, guint stream, guint component, guint state, gpointer user)
 {
@@ -326,8 +324,7 @@ static void on_gathering_done(NiceAgent *agent, guint stream, gpointer user)
     announce(ice);
 }
 
-/* ---- gathering
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- gathering --------------------------------------------------------------------------------------------------- */
 
 static void add_address(StenoIce *ice, const char *text)
 {
@@ -413,8 +410,7 @@ static gboolean start_gathering(StenoIce *ice, GError **error)
     return TRUE;
 }
 
-/* ---- the peer's side
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the peer's side --------------------------------------------------------------------------------------------- */
 
 typedef enum { CANDIDATE_TAKEN, CANDIDATE_IGNORED, CANDIDATE_OUTSIDE, CANDIDATE_INVALID } CandidateFate;
 
@@ -620,8 +616,7 @@ static gboolean ice_restart(StenoTransport *transport, GError **error)
     return TRUE;
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static void ice_free(StenoTransport *transport)
 {
@@ -670,7 +665,7 @@ static gboolean create_agent(StenoIce *ice, const StenoTransportConfig *config, 
                                          NICE_AGENT_OPTION_SUPPORT_RENOMINATION);
     /* No UPnP: a recorder opens no doors. No ICE-TCP: it would listen on TCP ports. */
     g_object_set(ice->agent, "controlling-mode", config->controlling, "upnp", FALSE, "ice-tcp", FALSE,
-                 "keepalive-conncheck", TRUE, NULL);
+                 "keepalive-conncheck", TRUE, "stun-pacing-timer", CHECK_PACING_MS, NULL);
     ice->stream = nice_agent_add_stream(ice->agent, 1);
     if (ice->stream == 0) {
         g_set_error_literal(error, STENO_ERROR, STENO_ERROR_INTERNAL, "libnice refuses to make a stream");

@@ -24,8 +24,7 @@ typedef struct {
     GSource *announce;
 } StenoPlain;
 
-/* ---- reading
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static gboolean same_host(const struct sockaddr *a, const struct sockaddr *b)
 {
@@ -97,8 +96,7 @@ static gboolean plain_send(StenoTransport *transport, gboolean rtcp, const guint
                   (struct sockaddr *)&to, steno_address_bytes((struct sockaddr *)&to)) == (gssize)bytes;
 }
 
-/* ---- opening
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static gboolean parse_literal(const char *text, guint16 port, struct sockaddr_storage *address)
 {

@@ -13,8 +13,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-/* ---- demux.c: what is in a datagram (RFC 7983, RFC 5761) -----------------------------------------------------------
- */
+/* ---- demux.c: what is in a datagram (RFC 7983, RFC 5761) --------------------------------------------------------- */
 
 typedef enum {
     STENO_DATAGRAM_STRAY, /* ZRTP, TURN channels, too short, nonsense */
@@ -26,8 +25,7 @@ typedef enum {
 
 StenoDatagramKind steno_datagram_classify(const guint8 *data, gsize bytes);
 
-/* ---- the common part of a transport --------------------------------------------------------------------------------
- */
+/* ---- the common part of a transport ------------------------------------------------------------------------------ */
 
 typedef struct {
     void (*free)(StenoTransport *transport);
@@ -68,8 +66,7 @@ GSource *steno_transport_timer(GMainContext *context, guint delay_ms, GSourceFun
 /* Destroys and unreferences; *source becomes NULL. */
 void steno_transport_timer_clear(GSource **source);
 
-/* ---- batch.c: many datagrams with one system call ------------------------------------------------------------------
- */
+/* ---- batch.c: many datagrams with one system call ---------------------------------------------------------------- */
 
 #define STENO_BATCH_PACKETS 32
 
@@ -86,8 +83,7 @@ typedef void (*StenoBatchFunc)(gpointer user, StenoPacket *packet, const struct 
  */
 guint steno_batch_drain(StenoBatch *batch, int fd, gint64 now_us, StenoBatchFunc function, gpointer user);
 
-/* ---- socket.c ------------------------------------------------------------------------------------------------------
- */
+/* ---- socket.c ---------------------------------------------------------------------------------------------------- */
 
 /* What a burst of key frames between two ticks needs; the kernel's limit may be lower. */
 #define STENO_SOCKET_BUFFER_BYTES (4 * 1024 * 1024)
@@ -107,8 +103,7 @@ socklen_t steno_address_bytes(const struct sockaddr *address);
 /* "10.0.0.1:5004", "[::1]:5004". Caller frees. */
 char *steno_address_text(const struct sockaddr *address);
 
-/* ---- geofence.c ----------------------------------------------------------------------------------------------------
- */
+/* ---- geofence.c -------------------------------------------------------------------------------------------------- */
 
 /* One network, IPv4 as IPv4-mapped IPv6. */
 typedef struct {
@@ -118,8 +113,7 @@ typedef struct {
 
 const StenoNetwork *steno_geofence_networks(const StenoGeofence *geofence, guint *n_networks);
 
-/* ---- candidate.c ---------------------------------------------------------------------------------------------------
- */
+/* ---- candidate.c ------------------------------------------------------------------------------------------------- */
 
 typedef enum {
     STENO_CANDIDATE_HOST,
@@ -142,8 +136,7 @@ typedef struct {
 /* Reads "candidate:…", also with "a=" before it. FALSE when it is not one. Extensions are skipped. */
 gboolean steno_candidate_parse(const char *text, StenoCandidate *candidate);
 
-/* ---- fingerprint.c -------------------------------------------------------------------------------------------------
- */
+/* ---- fingerprint.c ----------------------------------------------------------------------------------------------- */
 
 #define STENO_FINGERPRINTS_MAX 16
 

@@ -86,8 +86,7 @@ void steno_transport_receive(StenoTransport *transport, StenoPacket *packet, gbo
     steno_packet_free(packet);
 }
 
-/* ---- the public face -----------------------------------------------------------------------------------------------
- */
+/* ---- the public face --------------------------------------------------------------------------------------------- */
 
 void steno_transport_free(StenoTransport *transport)
 {
