@@ -176,6 +176,8 @@ static void on_frame(gpointer user, StenoFrame *frame)
         return;
     }
     frame->wall_us = steno_rtp_wall_us(track->peer->rtp, track->number, frame->rtp_ts);
+    if (frame->wall_us == 0) /* a source that has just begun anew: its clock is not known yet */
+        frame->wall_us = steno_clock_mono_to_wall_us(track->last_arrival_us);
     if (frame->kind == STENO_FRAME_MEDIA) {
         net->ticking.frames++;
         net->ticking.bytes += frame->payload_bytes;
