@@ -200,13 +200,17 @@ static void test_one_cname_is_one_clock(void **state)
 
 static void test_one_cname_two_clocks(void **state)
 {
-    (void)state;
+    bool name_first = *state; /* NULL or not */
     Bench *bench = bench_start(two_videos);
     Sender a = {bench, VIDEO_SSRC, 1000, NTP_EPOCH, 1, 0}, b = {bench, AUDIO_SSRC, 5000, NTP_EPOCH / 2, 1, 0};
     for (gint64 i = 0; i < 100; i++) {
         gint64 at = i * 100000;
         send_media(&a, at, 0);
         send_media(&b, at, 0);
+        if (i == 4 && name_first) { /* before it says anything of its clock */
+            send_report(&a, 0, 0, "server", START_US + at);
+            send_report(&b, 0, 0, "server", START_US + at);
+        }
         if (i % 10 == 5) {
             report_at(&a, at, 0, "server"); /* some servers call everybody so */
             report_at(&b, at, 0, "server");
@@ -259,6 +263,7 @@ static void test_rtcp_forms(void **state)
 
 int main(void)
 {
+    static bool name_first = true;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arrival_until_the_first_report),
         cmocka_unit_test(test_least_delay_counts),
@@ -267,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_sender_sets_its_clock),
         cmocka_unit_test(test_one_cname_is_one_clock),
         cmocka_unit_test(test_one_cname_two_clocks),
+        cmocka_unit_test_prestate(test_one_cname_two_clocks, &name_first),
         cmocka_unit_test(test_report_before_the_first_packet),
         cmocka_unit_test(test_rtcp_forms),
     };
