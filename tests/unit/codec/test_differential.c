@@ -60,8 +60,7 @@ static guint32 read_ts(const guint8 *packet)
     return (guint32)packet[4] << 24 | (guint32)packet[5] << 16 | (guint32)packet[6] << 8 | packet[7];
 }
 
-/* ---- making packets -----------------------------------------------------------------------------------------------
- */
+/* ---- making packets ---------------------------------------------------------------------------------------------- */
 
 typedef struct {
     GPtrArray *packets; /* GBytes, whole RTP packets */
@@ -147,8 +146,7 @@ static GPtrArray *packetize(const Clip *clip, gsize max_payload)
     return rtp.packets;
 }
 
-/* ---- taking them apart --------------------------------------------------------------------------------------------
- */
+/* ---- taking them apart ------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const GPtrArray *packets;
@@ -290,8 +288,7 @@ static GPtrArray *demux_by_us(const Clip *clip, const GPtrArray *packets)
     return frames;
 }
 
-/* ---- comparing ----------------------------------------------------------------------------------------------------
- */
+/* ---- comparing --------------------------------------------------------------------------------------------------- */
 
 /* Annex B with 3-byte or 4-byte start codes → 4-byte ones. */
 static GByteArray *normalize_start_codes(const guint8 *data, gsize bytes)
@@ -445,8 +442,7 @@ static void test_codec(void **state)
     print_message("%s: %zu bytes of RTP\n", steno_codec_name(codec), bytes);
 }
 
-/* ---- seeds for the fuzzers ----------------------------------------------------------------------------------------
- */
+/* ---- seeds for the fuzzers --------------------------------------------------------------------------------------- */
 
 /* Writes the first packets of each clip as inputs of tests/fuzz/codec/fuzz_codec.c: FOLDER/codec_NAME/encoded-N. */
 static int write_seeds(const char *folder)
