@@ -38,8 +38,7 @@ gboolean steno_geofence_allows(const StenoGeofence *geofence, const char *addres
 /* The same for a socket address. */
 gboolean steno_geofence_allows_address(const StenoGeofence *geofence, const struct sockaddr *address);
 
-/* ---- descriptions: what signalling carries ------------------------------------------------------------------------
- */
+/* ---- descriptions: what signalling carries ----------------------------------------------------------------------- */
 
 typedef enum { STENO_DTLS_ACTPASS, STENO_DTLS_ACTIVE, STENO_DTLS_PASSIVE } StenoDtlsSetup;
 
@@ -64,8 +63,7 @@ typedef struct {
 void steno_transport_local_free(StenoTransportLocal *local);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoTransportLocal, steno_transport_local_free)
 
-/* ---- the transport ------------------------------------------------------------------------------------------------
- */
+/* ---- the transport ----------------------------------------------------------------------------------------------- */
 
 typedef enum {
     STENO_TRANSPORT_NEW,
@@ -114,6 +112,12 @@ typedef struct {
     guint64 pool_refused;                   /* dropped because the pool was at its ceiling */
     const char *srtp_profile, *dtls_cipher; /* once connected; static or owned by the transport */
 } StenoTransportStats;
+
+/*
+ * Loads libsrtp and runs its self-tests: 30–100 ms, once a process. Whoever wants to join fast calls it early, from any
+ * thread; else the first transport does.
+ */
+void steno_transport_prepare(void);
 
 /* ICE + DTLS-SRTP. Starts to gather at once; `gathered` follows from the context. NULL with an error when it cannot. */
 StenoTransport *steno_transport_new_ice(const StenoTransportConfig *config, GMainContext *context,

@@ -18,8 +18,11 @@
 /* RSA with 2048 bits; what WebRTC made of RSA with 1024 years ago is not safe any more. */
 #define SECURITY_BITS_MIN 112
 
-/* OpenSSL waits 1 s for an answer, a long time in which to join; media paths answer within 100 ms or lose packets. */
-#define FIRST_TIMEOUT_US 100000
+/*
+ * OpenSSL waits 1 s for an answer, a long time in which to join. Media paths answer within 100 ms or lose packets, and
+ * the first hello is lost for sure when the peer has not finished its own checks.
+ */
+#define FIRST_TIMEOUT_US 50000
 #define TIMEOUT_MAX_US 3000000
 
 typedef enum { DTLS_IDLE, DTLS_PREPARED, DTLS_HANDSHAKE, DTLS_CONNECTED, DTLS_OVER } DtlsState;

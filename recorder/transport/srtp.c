@@ -86,15 +86,20 @@ static gboolean create(srtp_t *session, StenoSrtpProfile profile, srtp_ssrc_type
     return ok;
 }
 
+gboolean steno_srtp_load(void)
+{
+    static gsize loaded; /* libsrtp is process-wide itself */
+
+    if (g_once_init_enter(&loaded))
+        g_once_init_leave(&loaded, srtp_init() == srtp_err_status_ok ? 1 : 2);
+    return loaded == 1;
+}
+
 StenoSrtp *steno_srtp_new(StenoSrtpProfile profile, const guint8 *inbound, const guint8 *outbound, GError **error)
 {
-    static gsize initialized;
-
-    if (g_once_init_enter(&initialized))
-        g_once_init_leave(&initialized, srtp_init() == srtp_err_status_ok ? 1 : 2);
-
+    gboolean loaded = steno_srtp_load();
     StenoSrtp *srtp = g_new0(StenoSrtp, 1);
-    if (initialized == 1 && create(&srtp->inbound, profile, ssrc_any_inbound, inbound) &&
+    if (loaded && create(&srtp->inbound, profile, ssrc_any_inbound, inbound) &&
         create(&srtp->outbound, profile, ssrc_any_outbound, outbound))
         return srtp;
     g_set_error(error, STENO_ERROR, STENO_ERROR_WEAK_CRYPTO,

@@ -32,6 +32,9 @@ const StenoSrtpProfileInfo *steno_srtp_profile_info(StenoSrtpProfile profile);
 gboolean steno_srtp_profile_from_sdes(const char *name, StenoSrtpProfile *profile);
 gboolean steno_srtp_profile_from_dtls(const char *name, StenoSrtpProfile *profile);
 
+/* Initializes libsrtp, which takes 30–100 ms the first time. Any thread. FALSE when its self-tests fail. */
+gboolean steno_srtp_load(void);
+
 typedef struct StenoSrtp StenoSrtp;
 
 /* Keys are master key ‖ master salt as long as the profile says, copied. WEAK_CRYPTO when libsrtp lacks the profile. */

@@ -7,6 +7,7 @@ void steno_transport_init(StenoTransport *transport, const StenoTransportKind *k
                           const StenoTransportEvents *events, gpointer user, const StenoGeofence *geofence,
                           StenoPacketPool *pool, const StenoLog *log, const char *name)
 {
+    steno_transport_prepare(); /* not in the middle of a handshake */
     transport->kind = kind;
     transport->context = g_main_context_ref(context ? context : g_main_context_default());
     transport->events = *events;
@@ -87,6 +88,11 @@ void steno_transport_receive(StenoTransport *transport, StenoPacket *packet, gbo
 }
 
 /* ---- the public face --------------------------------------------------------------------------------------------- */
+
+void steno_transport_prepare(void)
+{
+    (void)steno_srtp_load();
+}
 
 void steno_transport_free(StenoTransport *transport)
 {
