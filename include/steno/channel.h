@@ -39,8 +39,11 @@ typedef struct {
      */
     void (*peer_offer)(gpointer user, guint32 peer, const char *participant_id, const StenoSdp *offer);
     void (*peer_closed)(gpointer user, guint32 peer);
-    /* A stream's mute or layer change, where the platform tells it: type is "muted", "unmuted", "layer". mid may be
-     * NULL. */
+    /*
+     * What the platform tells of a stream: type is "muted", "unmuted", "layer" (detail: which), "talking" or "silent".
+     * mid NULL: of the participant. detail may be NULL. Janus tells the unseen of layers and, once a second, of who
+     * talks; not of mutes.
+     */
     void (*stream_event)(gpointer user, guint32 peer, const char *mid, const char *type, json_t *detail);
     /*
      * error is set for RECONNECTING (why), and for ENDED when it failed: before the first JOINED the join failed, after

@@ -36,7 +36,7 @@ typedef struct {
     char *address;     /* c= of the m-line or of the session, NULL: none; without TTL */
     guint16 rtcp_port; /* a=rtcp; 0: not said */
     gboolean rtcp_mux, rtcp_rsize;
-    gboolean bundle_only; /* port 0, but not rejected (RFC 9143 §6) */
+    gboolean bundle_only;           /* port 0, but not rejected (RFC 9143 §6) */
     GPtrArray *formats;             /* StenoSdpFormat * */
     guint32 ssrc, rtx_ssrc;         /* first a=ssrc, and its partner by ssrc-group:FID; 0: none */
     char *msid_stream, *msid_track; /* a=msid, or of a=ssrc …msid:; NULL: none */
@@ -47,7 +47,7 @@ typedef struct {
     gboolean has_setup;
     GPtrArray *candidates; /* char *, NULL-terminated in pdata, "candidate:…" */
     gboolean end_of_candidates;
-    gboolean sdes_offered; /* there is an a=crypto line, usable or not: the media is protected */
+    gboolean sdes_offered;              /* there is an a=crypto line, usable or not: the media is protected */
     char *sdes_suite, *sdes_key_base64; /* first usable a=crypto, NULL: none; wiped when freed */
     char *source_filter;                /* the source address of a=source-filter: incl, NULL: none */
     char *label;                        /* a=label or i=, NULL: none */
