@@ -11,6 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 #define TRACKS 3
+#define STEPS_MAX 128 /* so that a run stays under a millisecond */
 
 typedef struct {
     StenoRtp *rtp;
@@ -169,7 +170,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     fuzz.rtp = steno_rtp_new(&config, &events, &fuzz);
     for (guint32 track = 1; track <= TRACKS; track++)
         set_track(&fuzz, track, bytes > 0 ? data[0] >> 1 : 7);
-    while (bytes > 0)
+    for (guint steps = 0; bytes > 0 && steps < STEPS_MAX; steps++)
         step(&fuzz, &data, &bytes);
     steno_rtp_drain(fuzz.rtp);
     steno_rtp_free(fuzz.rtp);
