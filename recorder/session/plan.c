@@ -91,6 +91,8 @@ static void fill_rtp_config(PeerPlan *plan, const StenoSdpMedia *media)
     plan->rtp.abs_send_time_extension = media->abs_send_time_extension;
     plan->rtp.reduced_size = media->rtcp_rsize;
     plan->rtp.feedback = !plan->plain || strstr(media->protocol, "AVPF") != NULL;
+    /* Where nobody resends, only reordering is waited for. */
+    plan->rtp.reorder_us = plan->rtp.feedback ? 0 : SESSION_REORDER_PUSHED_US;
     plan->rtp.local_ssrc = (guint32)random[0] | 1;
     g_snprintf(plan->rtp.cname, sizeof plan->rtp.cname, "%016" G_GINT64_MODIFIER "x", random[1]);
 }

@@ -22,6 +22,8 @@
 /* A track without a packet for this long is told as muted: longer than Opus' longest DTX interval (400 ms). */
 #define SESSION_MUTED_AFTER_US G_USEC_PER_SEC
 #define SESSION_STATS_EVERY_S 10
+/* How long a packet of a pushed stream, that nobody would resend, may be late. */
+#define SESSION_REORDER_PUSHED_US (500 * 1000)
 
 /* ---- plans: what an offer asks of the network thread (plan.c) ---------------------------------------------------- */
 
