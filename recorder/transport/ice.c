@@ -618,23 +618,45 @@ static gboolean ice_restart(StenoTransport *transport, GError **error)
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
+/* Not NULL: libnice would leave datagrams unread then, and the loop would spin on them. */
+static void on_late_datagram(NiceAgent *agent, guint stream, guint component, guint bytes, char *data, gpointer user)
+{
+    (void)agent;
+    (void)stream;
+    (void)component;
+    (void)bytes;
+    (void)data;
+    (void)user;
+}
+
+/* With a relay the agent lives on, without us, until the TURN server has let go of it; so the context must run on. */
+static void release_agent(StenoIce *ice)
+{
+    g_signal_handlers_disconnect_by_data(ice->agent, ice);
+    if (ice->stream) {
+        nice_agent_attach_recv(ice->agent, ice->stream, COMPONENT, ice->common.context, on_late_datagram, NULL);
+        if (ice->servers) {
+            g_main_context_push_thread_default(ice->common.context);
+            nice_agent_close_async(ice->agent, NULL, NULL);
+            g_main_context_pop_thread_default(ice->common.context);
+        } else {
+            nice_agent_remove_stream(ice->agent, ice->stream);
+        }
+    }
+    g_object_unref(ice->agent);
+}
+
 static void ice_free(StenoTransport *transport)
 {
     StenoIce *ice = (StenoIce *)transport;
 
     steno_transport_timer_clear(&ice->deadline);
     steno_transport_timer_clear(&ice->announce);
+    if (ice->dtls && ice->agent)
+        steno_dtls_close(ice->dtls);
+    if (ice->agent)
+        release_agent(ice);
     steno_ice_servers_free(ice->servers);
-    if (ice->agent) {
-        g_signal_handlers_disconnect_by_data(ice->agent, ice);
-        if (ice->dtls)
-            steno_dtls_close(ice->dtls);
-        if (ice->stream) {
-            nice_agent_attach_recv(ice->agent, ice->stream, COMPONENT, ice->common.context, NULL, NULL);
-            nice_agent_remove_stream(ice->agent, ice->stream);
-        }
-        g_object_unref(ice->agent);
-    }
     steno_dtls_free(ice->dtls);
     for (guint i = 0; i < ice->n_media; i++) {
         close(ice->media[i].fd);

@@ -110,6 +110,15 @@ static gboolean add_server(StenoIceServers *self, const char *url, const char *u
         return FALSE;
     }
     self->n_servers++;
+    if (server->kind == STENO_ICE_TURN_TLS) {
+        /* libnice (0.1.21) knows TLS only as the imitation that Google and Microsoft used; else it would send the
+         * credentials over bare TCP. */
+        g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE,
+                    "using the TURN server \"%s\": libnice has no TURN over TLS; use turn:%s?transport=tcp (media is "
+                    "encrypted by SRTP all the same), or a TLS tunnel to it",
+                    url, server->host);
+        return FALSE;
+    }
     server->user = g_strdup(user);
     server->password = password ? steno_secret_ref(password) : NULL;
     if (g_hostname_is_ip_address(server->host)) {

@@ -362,6 +362,10 @@ static void servers_outside_are_refused(void **state)
     assert_null(steno_transport_new_ice(&config, pair->context, &endpoint_events, &pair->a, &error));
     assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_GEOFENCE));
     g_clear_error(&error);
+    turn.url = (char *)"turns:127.0.0.1"; /* libnice would send it in the clear */
+    assert_null(steno_transport_new_ice(&config, pair->context, &endpoint_events, &pair->a, &error));
+    assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_USAGE));
+    g_clear_error(&error);
     turn.url = (char *)"turn:";
     assert_null(steno_transport_new_ice(&config, pair->context, &endpoint_events, &pair->a, &error));
     assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_USAGE));
