@@ -58,7 +58,7 @@ static gint64 mid_number(const char *mid)
 
 /*
  * Reads the streams of an "attached" or "updated" event. Returns how many are active. *duplicate is the mid of a stream
- * that carries the same as an earlier one, or NULL.
+ * that carries the same as an earlier one, or stays as it is.
  */
 static guint read_streams(JanusSubscriber *subscriber, json_t *data, const char **duplicate)
 {
@@ -66,7 +66,6 @@ static guint read_streams(JanusSubscriber *subscriber, json_t *data, const char 
     gsize i;
     json_t *stream;
     g_autoptr(GHashTable) feed_mids = g_hash_table_new(g_str_hash, g_str_equal);
-    *duplicate = NULL;
     json_array_foreach (json_object_get(data, "streams"), i, stream) {
         const char *feed_mid = json_string_value(json_object_get(stream, "feed_mid"));
         if (!json_is_true(json_object_get(stream, "active")))
@@ -122,29 +121,33 @@ static void take_offer(JanusSubscriber *subscriber, json_t *jsep)
     channel->events.peer_offer(channel->user, subscriber->peer, participant->id, offer);
 }
 
-static void on_quiet(gpointer user, const JanusReply *reply)
-{
-    JanusSubscriber *subscriber = user;
-    if (reply->error)
-        steno_debug(subscriber->channel->log, "peer %u: %s", subscriber->peer, reply->error->message);
-}
+static void on_unsubscribed(gpointer user, const JanusReply *reply);
 
 /* A new offer or the news that streams have changed. The subscriber may be gone when it returns. */
 static void take_update(JanusSubscriber *subscriber, json_t *data, json_t *jsep)
 {
     JanusChannel *channel = subscriber->channel;
-    const char *duplicate;
+    const char *duplicate = NULL;
     if (json_is_array(json_object_get(data, "streams")) && read_streams(subscriber, data, &duplicate) == 0) {
         /* It stopped publishing. When it starts again, that is a new PeerConnection. */
         janus_subscriber_drop(subscriber, FALSE);
         return;
     }
-    if (json_is_array(json_object_get(data, "streams")) && duplicate) {
+    if (duplicate) {
         json_t *body = json_pack("{s:s, s:[{s:s}]}", "request", "unsubscribe", "streams", "sub_mid", duplicate);
-        janus_api_message(channel->api, subscriber->handle, body, NULL, on_quiet, subscriber);
+        janus_api_message(channel->api, subscriber->handle, body, NULL, on_unsubscribed, subscriber);
     }
     if (jsep)
         take_offer(subscriber, jsep);
+}
+
+static void on_unsubscribed(gpointer user, const JanusReply *reply)
+{
+    JanusSubscriber *subscriber = user;
+    if (reply->error)
+        steno_debug(subscriber->channel->log, "peer %u: %s", subscriber->peer, reply->error->message);
+    else
+        take_update(subscriber, reply->data, reply->jsep);
 }
 
 /* ---- subscribing ------------------------------------------------------------------------------------------------- */
