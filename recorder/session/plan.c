@@ -103,7 +103,8 @@ static gboolean fill_plain(PeerPlan *plan, const StenoSdpMedia *media, GError **
     plan->source = g_strdup(media->source_filter);
     plan->port = media->port;
     plan->rtcp_port = media->rtcp_mux ? 0 : media->rtcp_port ? media->rtcp_port : (guint16)(media->port + 1);
-    if (!strstr(media->protocol, "SAVP"))
+    /* ffmpeg writes RTP/AVP above its a=crypto: the key decides, not the profile's name. */
+    if (!strstr(media->protocol, "SAVP") && !media->sdes_offered)
         return TRUE;
     if (!media->sdes_suite || !media->sdes_key_base64) {
         g_set_error(error, STENO_ERROR, STENO_ERROR_WEAK_CRYPTO,

@@ -98,6 +98,21 @@ static void a_file_becomes_a_socket(void **state)
     assert_int_equal(audio->rtp.payloads[0].codec, STENO_CODEC_PCMU); /* static payload type */
 }
 
+static void a_key_decides_and_not_the_profiles_name(void **state)
+{
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PeerPlan) planned =
+        plan(HEAD "c=IN IP4 127.0.0.1\r\nm=audio 5004 RTP/AVP 0\r\n"
+                  "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5\r\n",
+             &error);
+    assert_non_null(planned);
+    assert_string_equal(planned->sdes_suite, "AES_CM_128_HMAC_SHA1_80");
+    assert_refused(HEAD "c=IN IP4 127.0.0.1\r\nm=audio 5004 RTP/AVP 0\r\na=crypto:1 F8_128_HMAC_SHA1_80 "
+                        "inline:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5\r\n",
+                   STENO_ERROR_WEAK_CRYPTO, "a=crypto");
+}
+
 static void weak_offers_are_refused(void **state)
 {
     (void)state;
@@ -114,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_webrtc_offer_becomes_tracks),
         cmocka_unit_test(a_file_becomes_a_socket),
+        cmocka_unit_test(a_key_decides_and_not_the_profiles_name),
         cmocka_unit_test(weak_offers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
