@@ -58,8 +58,7 @@ static guint64 track_bytes(const Model *model, const ModelTrack *track)
     return bytes;
 }
 
-/* ---- names --------------------------------------------------------------------------------------------------------
- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 /* Is the name free? Then it is taken from now on. Some file systems do not tell case apart. */
 static gboolean take_name(Assembly *assembly, const char *name)
@@ -87,8 +86,7 @@ static char *unique_name(Assembly *assembly, const char *wanted, const char *id)
     }
 }
 
-/* ---- one file -----------------------------------------------------------------------------------------------------
- */
+/* ---- one file ---------------------------------------------------------------------------------------------------- */
 
 static gboolean is_fatal(const GError *error)
 {
@@ -139,8 +137,7 @@ static gboolean write_output(Assembly *assembly, PlanOutput *output, const char 
     return TRUE;
 }
 
-/* ---- one participant ----------------------------------------------------------------------------------------------
- */
+/* ---- one participant --------------------------------------------------------------------------------------------- */
 
 static gboolean write_participant(Assembly *assembly, const ModelParticipant *participant, GPtrArray *scans,
                                   GError **error)
@@ -199,8 +196,7 @@ static gboolean assemble_participant(Assembly *assembly, const ModelParticipant 
                                                              : write_participant(assembly, participant, scans, error);
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------------
- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static gboolean is_listed(const json_t *outputs, const char *file)
 {

@@ -41,8 +41,7 @@ static json_t *track_key(const ModelTrack *track)
     return json_pack("{s:i, s:i}", "part", (int)track->part, "track", (int)track->number);
 }
 
-/* ---- tracks -------------------------------------------------------------------------------------------------------
- */
+/* ---- tracks ------------------------------------------------------------------------------------------------------ */
 
 static json_t *formats_of(const TrackScan *scan)
 {
@@ -130,8 +129,7 @@ json_t *manifest_track(const TrackScan *scan)
     return row;
 }
 
-/* ---- outputs ------------------------------------------------------------------------------------------------------
- */
+/* ---- outputs ----------------------------------------------------------------------------------------------------- */
 
 static json_t *stream_row(const PlanStream *plan, const MuxStreamResult *result, guint index)
 {
@@ -174,8 +172,7 @@ json_t *manifest_output(const PlanOutput *output, const MuxResult *result, const
     return row;
 }
 
-/* ---- the recording ------------------------------------------------------------------------------------------------
- */
+/* ---- the recording ----------------------------------------------------------------------------------------------- */
 
 static json_t *parts_of(const Model *model)
 {
@@ -250,8 +247,7 @@ static json_t *participants_of(const Model *model)
     return participants;
 }
 
-/* ---- gaps ---------------------------------------------------------------------------------------------------------
- */
+/* ---- gaps -------------------------------------------------------------------------------------------------------- */
 
 static json_t *gap_row(guint part, const ModelTrack *track, const ModelGap *gap)
 {

@@ -130,8 +130,7 @@ char *model_track_path(const Model *model, const ModelTrack *track, guint segmen
     return g_strdup_printf("%s/part-%04u/track-%04u.%u.mkv", model->folder, track->part, track->number, segment);
 }
 
-/* ---- the folders --------------------------------------------------------------------------------------------------
- */
+/* ---- the folders ------------------------------------------------------------------------------------------------- */
 
 /* The numbers in a name such as "track-0001.0.mkv", only when the name is written exactly so. */
 static gboolean track_file_numbers(const char *name, guint *number, guint *segment)
@@ -244,8 +243,7 @@ Model *model_load(const char *folder, GError **error)
     return g_steal_pointer(&model);
 }
 
-/* ---- settling -----------------------------------------------------------------------------------------------------
- */
+/* ---- settling ---------------------------------------------------------------------------------------------------- */
 
 static gint compare_tracks(gconstpointer a, gconstpointer b)
 {

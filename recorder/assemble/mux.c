@@ -69,7 +69,7 @@ static gboolean add_streams(Mux *mux, Model *model, const PlanOutput *output, GE
 static gboolean start(Mux *mux, const PlanOutput *output, GError **error)
 {
     mux->context->flags |=
-        AVFMT_FLAG_BITEXACT; /* no dates, no random ids, no version: same capture in, same bytes out */
+        AVFMT_FLAG_BITEXACT;                  /* no dates, no random ids, no version: same capture in, same bytes out */
     mux->context->url = av_strdup(mux->path); /* faststart opens it again to read */
     int code = avio_open(&mux->context->pb, mux->path, AVIO_FLAG_WRITE);
     if (code < 0)

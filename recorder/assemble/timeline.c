@@ -85,7 +85,7 @@ static GArray *bends(const Residual *residuals, gsize n, double slope, double of
     GArray *knots = g_array_new(FALSE, FALSE, sizeof(TimelineKnot));
     double worst = 0;
     for (gsize from = 0, until; from < n; from = until) {
-        for (until = from; until < n && residuals[until].at_s < residuals[from].at_s + TIMELINE_WINDOW_S; until++)
+        for (until = from + 1; until < n && residuals[until].at_s < residuals[from].at_s + TIMELINE_WINDOW_S; until++)
             ;
         if (until - from < 8) /* too few to say anything */
             continue;
@@ -125,13 +125,8 @@ void timeline_clear(Timeline *timeline)
 static double correction_at(const GArray *knots, double at)
 {
     const TimelineKnot *knot = (const TimelineKnot *)(void *)knots->data;
-    guint last = knots->len - 1;
-    if (at <= knot[0].at_s)
-        return knot[0].correction_us;
-    if (at >= knot[last].at_s)
-        return knot[last].correction_us;
-    guint i = 1;
-    while (knot[i].at_s < at)
+    guint i = 1; /* before the first and after the last knot, the first and last pieces go on */
+    while (i + 1 < knots->len && knot[i].at_s < at)
         i++;
     double part = (at - knot[i - 1].at_s) / (knot[i].at_s - knot[i - 1].at_s);
     return knot[i - 1].correction_us + part * (knot[i].correction_us - knot[i - 1].correction_us);
@@ -154,8 +149,7 @@ double timeline_drift_ppm(const Timeline *timeline)
     return timeline->slope_us_per_s;
 }
 
-/* ---- jumps --------------------------------------------------------------------------------------------------------
- */
+/* ---- jumps ------------------------------------------------------------------------------------------------------- */
 
 static double lateness(const gint64 *rtp_ts, const gint64 *arrival_us, gsize i, guint32 clock_hz)
 {

@@ -104,8 +104,7 @@ void track_scan_free(TrackScan *scan)
     g_free(scan);
 }
 
-/* ---- cursor -------------------------------------------------------------------------------------------------------
- */
+/* ---- cursor ------------------------------------------------------------------------------------------------------ */
 
 void track_cursor_init(TrackCursor *cursor, Model *model, const TrackScan *scan)
 {

@@ -12,8 +12,7 @@
 
 #define MONO_ZERO_US (1000 * SCENE_SECOND)
 
-/* ---- commands and folders -----------------------------------------------------------------------------------------
- */
+/* ---- commands and folders ---------------------------------------------------------------------------------------- */
 
 char *scene_run(const char *format, ...)
 {
@@ -55,8 +54,7 @@ void scene_remove(const char *folder)
     (void)g_rmdir(folder);
 }
 
-/* ---- clips --------------------------------------------------------------------------------------------------------
- */
+/* ---- clips ------------------------------------------------------------------------------------------------------- */
 
 static const char *filter_name(StenoCodec codec)
 {
@@ -132,8 +130,7 @@ void clip_free(Clip *clip)
     g_free(clip);
 }
 
-/* ---- captures -----------------------------------------------------------------------------------------------------
- */
+/* ---- captures ---------------------------------------------------------------------------------------------------- */
 
 Scene *scene_open(const char *folder, guint part)
 {
@@ -196,7 +193,8 @@ static void push_format(Scene *scene, guint track, const Clip *clip, gint64 wall
     frame->format.width = (guint16)clip->width;
     frame->format.height = (guint16)clip->height;
     frame->format.channels = (guint8)clip->channels;
-    memcpy(frame->payload, clip->parameters->data, clip->parameters->len);
+    if (clip->parameters->len > 0)
+        memcpy(frame->payload, clip->parameters->data, clip->parameters->len);
     frame->payload_bytes = clip->parameters->len;
     push(scene, frame);
 }

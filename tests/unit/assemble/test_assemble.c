@@ -139,8 +139,7 @@ static gint64 decoded_samples(const Place *place, guint output)
     return status.st_size / 2;
 }
 
-/* ---- a late picture, for each codec -------------------------------------------------------------------------------
- */
+/* ---- a late picture, for each codec ------------------------------------------------------------------------------ */
 
 typedef struct {
     StenoCodec codec;
@@ -204,8 +203,7 @@ static void test_late_video(void **state)
     }
 }
 
-/* ---- one participant, much happening ------------------------------------------------------------------------------
- */
+/* ---- one participant, much happening ----------------------------------------------------------------------------- */
 
 static Clip *opus_clip(void)
 {
@@ -502,8 +500,7 @@ static void test_b_frames(void **state)
     place_clear(&place);
 }
 
-/* ---- promises -----------------------------------------------------------------------------------------------------
- */
+/* ---- promises ---------------------------------------------------------------------------------------------------- */
 
 static char *hashes(const Place *place)
 {
