@@ -76,6 +76,23 @@ static void test_opus_packets(void **state)
     }
 }
 
+/* Padding of 255 and more: each 255 means 254 bytes, and more to come (RFC 6716 §3.2.5). */
+static void test_opus_long_padding(void **state)
+{
+    (void)state;
+    const guint8 head[] = {0x0b, 0x41, 255, 1, 9};
+    for (guint missing = 0; missing < 2; missing++) {
+        guint8 packet[sizeof head + 255] = {0};
+        memcpy(packet, head, sizeof head);
+        Harness harness;
+        harness_init(&harness, STENO_CODEC_OPUS, NULL);
+        /* With all of its padding, and with no byte but the padding's: the frame may be empty, but not less. */
+        assert_int_equal(harness_push(&harness, packet, sizeof packet - missing, false), 0);
+        assert_int_equal(harness_push(&harness, packet, sizeof packet - 2, false), -EBADMSG);
+        harness_clear(&harness);
+    }
+}
+
 static void test_opus_damage_and_gap(void **state)
 {
     (void)state;
@@ -198,13 +215,10 @@ static void test_full_pool(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opus_frames),
-        cmocka_unit_test(test_opus_packets),
-        cmocka_unit_test(test_opus_damage_and_gap),
-        cmocka_unit_test(test_padding_is_nothing),
-        cmocka_unit_test(test_g711),
-        cmocka_unit_test(test_none_for_unknown),
-        cmocka_unit_test(test_full_pool),
+        cmocka_unit_test(test_opus_frames),        cmocka_unit_test(test_opus_packets),
+        cmocka_unit_test(test_opus_long_padding),  cmocka_unit_test(test_opus_damage_and_gap),
+        cmocka_unit_test(test_padding_is_nothing), cmocka_unit_test(test_g711),
+        cmocka_unit_test(test_none_for_unknown),   cmocka_unit_test(test_full_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

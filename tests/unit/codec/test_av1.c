@@ -107,10 +107,10 @@ static Writer inter_frame(Sequence sequence, SizeFrom from, guint width, guint h
     writer_bits(&w, 3, 0); /* primary_ref_frame */
     if (sequence.timing)
         writer_bits(&w, 1, 0);
-    writer_bits(&w, 8, 0x01); /* refreshes slot 0 */
+    writer_bits(&w, 8, 0x08); /* refreshes slot 3 */
     writer_bits(&w, 1, 0);    /* no short signaling */
     for (guint i = 0; i < 7; i++) {
-        writer_bits(&w, 3, i == 2 ? 0 : 7);
+        writer_bits(&w, 3, i == 2 ? 3 : 7);
         if (sequence.ids)
             writer_bits(&w, 2, 0);
     }
@@ -226,7 +226,9 @@ static void test_sizes(void **state)
 static void test_fragments(void **state)
 {
     (void)state;
-    static const gsize bodies[] = {60, 300, 20000};
+    /* The last one fills its buffer, until its size needs one byte more. */
+    const Writer front = sequence_header(plain);
+    const gsize bodies[] = {60, 300, 20000, 32768 - (2 + writer_bytes(&front)) - 1 - 2};
     for (guint i = 0; i < G_N_ELEMENTS(bodies); i++) {
         g_autoptr(GByteArray) body = g_byte_array_new();
         const Writer key = key_frame(plain, 0, 0);
@@ -258,8 +260,9 @@ static void test_fragments(void **state)
         }
         expect_kinds(&harness, "FK");
         const StenoFrame *frame = frame_at(&harness, 1);
-        const gsize before = 2 + writer_bytes(&sequence), size_bytes = i + 1;
+        const gsize before = 2 + writer_bytes(&sequence), size_bytes = MIN(i + 1, 3);
         assert_int_equal(frame->payload_bytes, before + 1 + size_bytes + bodies[i]);
+        assert_true(frame->payload_bytes <= frame->payload_capacity);
         assert_int_equal(frame->payload[before], FRAME | 0x02);
         gsize size = 0;
         for (gsize j = 0; j < size_bytes; j++)

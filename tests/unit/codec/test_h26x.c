@@ -537,6 +537,12 @@ static void test_h265_losses(void **state)
     push_key265(&harness, 19);
     expect_kinds(&harness, "FKLULUK");
     harness_clear(&harness);
+
+    harness_init(&harness, STENO_CODEC_H265, NULL);
+    push_picture(&harness, 19); /* of unknown parameters: nobody can decode it */
+    push_key265(&harness, 19);
+    expect_kinds(&harness, "NFK");
+    harness_clear(&harness);
 }
 
 static void test_h265_damage(void **state)
