@@ -1,26 +1,27 @@
 /*
  * codec: packets in order → whole encoded frames. Pure functions of bytes: no clock, no I/O, no thread of its own.
  *
- * A depacketizer is fed the packets of one RTP stream of one codec in sequence order, and told where some are missing. It
- * emits FORMAT before the first frame and whenever the parameters change (parameter sets, picture size, channels), MEDIA
- * for each whole frame, and GAP for what is missing.
+ * A depacketizer is fed the packets of one RTP stream of one codec in sequence order, and told where some are missing.
+ * It emits FORMAT before the first frame and whenever the parameters change (parameter sets, picture size, channels),
+ * MEDIA for each whole frame, and GAP for what is missing.
  *
- * What a frame holds: Opus: one packet's payload (RFC 7587); G.711: the samples of one packet; VP8, VP9: the frame without
- * payload descriptor (VP9: all spatial layers of the picture, with a superframe index when there are several); H.264,
- * H.265: the access unit in Annex B with 4-byte start codes, parameter sets in band as sent; AV1: the temporal unit as a
- * low-overhead bitstream (obu_size set), without temporal delimiters.
+ * What a frame holds: Opus: one packet's payload (RFC 7587); G.711: the samples of one packet; VP8, VP9: the frame
+ * without payload descriptor (VP9: all spatial layers of the picture, with a superframe index when there are several);
+ * H.264, H.265: the access unit in Annex B with 4-byte start codes, parameter sets in band as sent; AV1: the temporal
+ * unit as a low-overhead bitstream (obu_size set), without temporal delimiters.
  *
- * FORMAT stands immediately before the frame it is of. Opus always says two channels: each packet chooses for itself, and
- * a decoder told two plays both kinds right.
+ * FORMAT stands immediately before the frame it is of. Opus always says two channels: each packet chooses for itself,
+ * and a decoder told two plays both kinds right.
  *
  * decodable: after a gap in video, frames are emitted all the same (nothing that came is thrown away), with decodable
  * false until the next key frame, because they refer to something that is missing; unless the payload descriptor proves
  * that they do not (VP8, VP9). Video before the first key frame is not emitted, but told as one GAP, cause no-keyframe.
  *
- * GAPs: `packets` of cause lost are exactly those told by steno_depacketizer_gap(); of damaged, no-keyframe and overflow
- * those that came and are in no frame for that cause. A frame that was dropped because a neighbour was lost costs no
- * packets, but time: its gap reaches from its timestamp to where the next frame begins. A GAP is emitted when the next
- * frame begins, with the next gap of other packets or by flush; for audio at once. Its arrival_us is of the last packet.
+ * GAPs: `packets` of cause lost are exactly those told by steno_depacketizer_gap(); of damaged, no-keyframe and
+ * overflow those that came and are in no frame for that cause. A frame that was dropped because a neighbour was lost
+ * costs no packets, but time: its gap reaches from its timestamp to where the next frame begins. A GAP is emitted when
+ * the next frame begins, with the next gap of other packets or by flush; for audio at once. Its arrival_us is of the
+ * last packet.
  */
 #ifndef STENO_CODEC_H
 #define STENO_CODEC_H
