@@ -74,13 +74,19 @@ typedef enum {
 } StenoTransportState;
 
 typedef struct {
-    /* A clear RTP packet; the callee owns it. */
+    /* A clear RTP packet; the callee owns it. From drain(); a first one or two may come from the context before. */
     void (*rtp)(gpointer user, StenoPacket *packet);
     /* A clear compound RTCP packet. */
     void (*rtcp)(gpointer user, const guint8 *data, gsize bytes, gint64 arrival_us);
-    /* All local candidates are known; `local` is only lent. ICE transports only. */
+    /*
+     * All local candidates are known; `local` is only lent. Again after a restart. Its setup is right when the peer's
+     * description was set before; so set the offer first, then run the context. ICE transports only.
+     */
     void (*gathered)(gpointer user, const StenoTransportLocal *local);
-    /* error is set for FAILED: FINGERPRINT, WEAK_CRYPTO, MEDIA_UNREACHABLE, GEOFENCE. */
+    /*
+     * From the context, but for CONNECTING, which comes from set_remote(). error is set for FAILED: FINGERPRINT,
+     * WEAK_CRYPTO, MEDIA_UNREACHABLE, GEOFENCE.
+     */
     void (*state)(gpointer user, StenoTransportState state, const GError *error);
 } StenoTransportEvents;
 
@@ -104,7 +110,7 @@ typedef struct {
 } StenoTransportConfig;
 
 typedef struct {
-    guint64 rtp_packets, rtcp_packets, bytes; /* received, before SRTP */
+    guint64 rtp_packets, rtcp_packets, bytes; /* received, SRTP and all */
     guint64 srtp_failures;                    /* did not authenticate */
     guint64 srtp_replays;
     guint64 too_long;                       /* > STENO_PACKET_MAX_BYTES */

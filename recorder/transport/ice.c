@@ -9,69 +9,32 @@
  * are moved to a context of ours that only drain iterates: one system call a packet then, but still no wake-up a
  * packet.
  */
-#include "dtls.h"
-#include "servers.h"
+#include "ice.h"
+
 #include "steno/base/error.h"
 
-#include <nice/agent.h>
 #include <nice/interfaces.h>
 #include <string.h>
 #include <unistd.h>
 
-#define COMPONENT 1         /* BUNDLE and rtcp-mux: there is only one */
-#define CHECK_PACING_MS 5u  /* the least that RFC 8445 §14.2 allows: an SFU has few candidates, and somebody waits */
-#define MEDIA_SOCKETS_MAX 8 /* one for each local address that was ever selected */
-#define REMOTES_MAX (STENO_TRANSPORT_CANDIDATES_MAX + 16)
-/* libnice gives up by itself when all checks failed; this is for a peer that never tells its candidates. */
-#define CONNECT_TIMEOUT_MS 30000
-
-typedef struct {
-    StenoTransport common;
-    NiceAgent *agent;
-    guint stream;
-    StenoDtls *dtls;
-    StenoIceServers *servers;
-    gboolean gathering, gathered;
-    gboolean controlling;
-    StenoDtlsSetup setup; /* ours; ACTPASS until the peer's is known */
-    StenoDtlsSetup preferred_setup;
-    char *remote_ufrag, *remote_password;
-    gboolean restarted; /* local credentials are newer than the peer's */
-    gboolean path;      /* there is a selected pair */
-    GSList *waiting;    /* NiceCandidate: of the peer, until we gather */
-    guint n_remote_candidates;
-    struct sockaddr_storage remotes[REMOTES_MAX]; /* where media may come from; the last that did is the first */
-    guint n_remotes;
-    StenoBatch *batch;
-    struct {
-        GSocket *base;
-        int fd;
-    } media[MEDIA_SOCKETS_MAX];
-    guint n_media;
-    GMainContext *tick_context; /* libnice's sources, when media comes through them */
-    GSource *deadline, *announce;
-    gint64 now_us; /* of the drain that runs */
-    guint drained;
-} StenoIce;
-
 static gboolean start_gathering(StenoIce *ice, GError **error);
 
-static void fail(StenoIce *ice, const GError *error)
+void steno_ice_fail(StenoIce *ice, const GError *error)
 {
     steno_transport_timer_clear(&ice->deadline);
     steno_transport_set_state(&ice->common, STENO_TRANSPORT_FAILED, error);
 }
 
-static void fail_with(StenoIce *ice, StenoError code, const char *words)
+void steno_ice_fail_with(StenoIce *ice, int code, const char *words)
 {
     g_autoptr(GError) error = g_error_new_literal(STENO_ERROR, code, words);
 
-    fail(ice, error);
+    steno_ice_fail(ice, error);
 }
 
 /* ---- datagrams --------------------------------------------------------------------------------------------------- */
 
-static void add_remote_address(StenoIce *ice, const NiceAddress *address)
+void steno_ice_add_remote_address(StenoIce *ice, const NiceAddress *address)
 {
     struct sockaddr_storage socket_address;
 
@@ -80,8 +43,11 @@ static void add_remote_address(StenoIce *ice, const NiceAddress *address)
         if (steno_address_equal((struct sockaddr *)&ice->remotes[i], (struct sockaddr *)&socket_address))
             return;
     }
+    /* After many restarts the table is full of what was: anything but the one in use may go. */
     if (ice->n_remotes < REMOTES_MAX)
         ice->remotes[ice->n_remotes++] = socket_address;
+    else
+        ice->remotes[1 + ice->next_remote++ % (REMOTES_MAX - 1)] = socket_address;
 }
 
 static gboolean is_remote_address(StenoIce *ice, const struct sockaddr *from)
@@ -222,7 +188,7 @@ static void on_dtls_closed(gpointer user)
 
 static void on_dtls_failed(gpointer user, const GError *error)
 {
-    fail(user, error);
+    steno_ice_fail(user, error);
 }
 
 /* ---- libnice's signals ------------------------------------------------------------------------------------------- */
@@ -238,10 +204,10 @@ static void on_component_state(NiceAgent *agent, guint stream, guint component, 
         ice->path = TRUE;
         steno_dtls_start(ice->dtls);
     } else if (state == NICE_COMPONENT_STATE_FAILED) {
-        fail_with(ice, STENO_ERROR_MEDIA_UNREACHABLE,
-                  ice->common.state == STENO_TRANSPORT_CONNECTED
-                      ? "ICE: the peer does not answer consent checks any more (RFC 7675)"
-                      : "ICE: no candidate pair works; look at firewalls, or give a TURN server with --turn");
+        steno_ice_fail_with(ice, STENO_ERROR_MEDIA_UNREACHABLE,
+                            ice->common.state == STENO_TRANSPORT_CONNECTED
+                                ? "ICE: the peer does not answer consent checks any more (RFC 7675)"
+                                : "ICE: no candidate pair works; look at firewalls, or give a TURN server with --turn");
     }
 }
 
@@ -260,13 +226,13 @@ static void on_selected_pair(NiceAgent *agent, guint stream, guint component, Ni
             g_strdup_printf("ICE: the peer answers from %s, which lies outside of the allowed networks; "
                             "add it with --allow-media-cidr or do not record there",
                             address);
-        fail_with(ice, STENO_ERROR_GEOFENCE, words);
+        steno_ice_fail_with(ice, STENO_ERROR_GEOFENCE, words);
         return;
     }
     steno_info(ice->common.log, "path: local %s, remote %s:%u",
                local->type == NICE_CANDIDATE_TYPE_RELAYED ? "relay" : "address", address,
                nice_address_get_port(&remote->addr));
-    add_remote_address(ice, &remote->addr);
+    steno_ice_add_remote_address(ice, &remote->addr);
     if (ice->common.state == STENO_TRANSPORT_CONNECTED)
         open_media_path(ice);
 }
@@ -275,7 +241,7 @@ static void on_selected_pair(NiceAgent *agent, guint stream, guint component, Ni
 static void on_remote_candidate(NiceAgent *agent, NiceCandidate *candidate, gpointer user)
 {
     (void)agent;
-    add_remote_address(user, &candidate->addr);
+    steno_ice_add_remote_address(user, &candidate->addr);
 }
 
 static StenoTransportLocal *describe(StenoIce *ice)
@@ -308,7 +274,7 @@ static gboolean on_announce(gpointer user)
 }
 
 /* From the context, even when libnice is done at once. */
-static void announce(StenoIce *ice)
+void steno_ice_announce(StenoIce *ice)
 {
     if (ice->gathered && !ice->announce)
         ice->announce = steno_transport_timer(ice->common.context, 0, on_announce, ice);
@@ -321,7 +287,7 @@ static void on_gathering_done(NiceAgent *agent, guint stream, gpointer user)
     (void)agent;
     (void)stream;
     ice->gathered = TRUE;
-    announce(ice);
+    steno_ice_announce(ice);
 }
 
 /* ---- gathering --------------------------------------------------------------------------------------------------- */
@@ -371,12 +337,12 @@ static void on_servers(gpointer user, const StenoIceServer *servers, guint n_ser
     g_autoptr(GError) own_error = NULL;
 
     if (error) {
-        fail(ice, error);
+        steno_ice_fail(ice, error);
         return;
     }
     use_servers(ice, servers, n_servers);
     if (!start_gathering(ice, &own_error))
-        fail(ice, own_error);
+        steno_ice_fail(ice, own_error);
 }
 
 /* The geofence goes into the kernel, so that libnice learns no address outside of it from whoever knows our password.
@@ -407,212 +373,6 @@ static gboolean start_gathering(StenoIce *ice, GError **error)
         nice_agent_set_remote_candidates(ice->agent, ice->stream, COMPONENT, ice->waiting);
         g_slist_free_full(g_steal_pointer(&ice->waiting), (GDestroyNotify)nice_candidate_free);
     }
-    return TRUE;
-}
-
-/* ---- the peer's side --------------------------------------------------------------------------------------------- */
-
-typedef enum { CANDIDATE_TAKEN, CANDIDATE_IGNORED, CANDIDATE_OUTSIDE, CANDIDATE_INVALID } CandidateFate;
-
-/* NULL for what we do not use: TCP, names of mDNS, other components. */
-static CandidateFate take_candidate(StenoIce *ice, const char *text, GSList **list)
-{
-    static const NiceCandidateType types[] = {NICE_CANDIDATE_TYPE_HOST, NICE_CANDIDATE_TYPE_SERVER_REFLEXIVE,
-                                              NICE_CANDIDATE_TYPE_PEER_REFLEXIVE, NICE_CANDIDATE_TYPE_RELAYED};
-    StenoCandidate parsed;
-    NiceAddress address;
-
-    if (!steno_candidate_parse(text, &parsed))
-        return CANDIDATE_INVALID;
-    nice_address_init(&address);
-    if (!parsed.udp || parsed.component != COMPONENT || parsed.port == 0 ||
-        !nice_address_set_from_string(&address, parsed.address))
-        return CANDIDATE_IGNORED;
-    if (!steno_geofence_allows(ice->common.geofence, parsed.address)) {
-        steno_info(ice->common.log, "candidate %s lies outside of the allowed networks and is not used",
-                   parsed.address);
-        return CANDIDATE_OUTSIDE;
-    }
-    if (ice->n_remote_candidates >= STENO_TRANSPORT_CANDIDATES_MAX)
-        return CANDIDATE_IGNORED;
-    ice->n_remote_candidates++;
-
-    NiceCandidate *candidate = nice_candidate_new(types[parsed.type]);
-    candidate->component_id = COMPONENT;
-    candidate->stream_id = ice->stream;
-    candidate->transport = NICE_CANDIDATE_TRANSPORT_UDP;
-    candidate->priority = parsed.priority;
-    g_strlcpy(candidate->foundation, parsed.foundation, sizeof candidate->foundation);
-    candidate->addr = address;
-    nice_address_set_port(&candidate->addr, parsed.port);
-    *list = g_slist_append(*list, candidate);
-    add_remote_address(ice, &candidate->addr);
-    return CANDIDATE_TAKEN;
-}
-
-static void use_candidates(StenoIce *ice, GSList *candidates)
-{
-    if (!ice->gathering) {
-        ice->waiting = g_slist_concat(ice->waiting, candidates);
-        return;
-    }
-    if (candidates)
-        nice_agent_set_remote_candidates(ice->agent, ice->stream, COMPONENT, candidates);
-    g_slist_free_full(candidates, (GDestroyNotify)nice_candidate_free);
-}
-
-static void ice_add_candidate(StenoTransport *transport, const char *candidate)
-{
-    StenoIce *ice = (StenoIce *)transport;
-    GSList *list = NULL;
-
-    if (!candidate) {
-        nice_agent_peer_candidate_gathering_done(ice->agent, ice->stream);
-        return;
-    }
-    if (take_candidate(ice, candidate, &list) == CANDIDATE_INVALID)
-        steno_debug(ice->common.log, "a candidate of the peer cannot be read");
-    use_candidates(ice, list);
-}
-
-/* All of a description's candidates, or an error and none. */
-static gboolean read_candidates(StenoIce *ice, const StenoTransportRemote *remote, GSList **list, GError **error)
-{
-    guint n_outside = 0;
-    const char *last_outside = NULL;
-
-    for (guint i = 0; remote->candidates && remote->candidates[i]; i++) {
-        switch (take_candidate(ice, remote->candidates[i], list)) {
-        case CANDIDATE_INVALID:
-            g_set_error(error, STENO_ERROR, STENO_ERROR_SDP_INVALID,
-                        "reading the peer's candidates: \"%.100s\" is none", remote->candidates[i]);
-            g_slist_free_full(g_steal_pointer(list), (GDestroyNotify)nice_candidate_free);
-            return FALSE;
-        case CANDIDATE_OUTSIDE:
-            n_outside++;
-            last_outside = remote->candidates[i];
-            break;
-        case CANDIDATE_TAKEN:
-        case CANDIDATE_IGNORED:
-            break;
-        }
-    }
-    if (n_outside > 0 && !*list) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_GEOFENCE,
-                    "all media addresses of the peer lie outside of the allowed networks (\"%.100s\"%s); add them with "
-                    "--allow-media-cidr",
-                    last_outside, n_outside > 1 ? " and others" : "");
-        return FALSE;
-    }
-    return TRUE;
-}
-
-static gboolean is_ice_string(const char *text, gsize minimum)
-{
-    gsize length = text ? strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=") : 0;
-
-    return text && text[length] == '\0' && length >= minimum && length <= 256;
-}
-
-/* Who shakes hands first (RFC 8842 §5.3). Once chosen it stays. */
-static void choose_setup(StenoIce *ice, StenoDtlsSetup peer)
-{
-    if (peer == STENO_DTLS_ACTIVE)
-        ice->setup = STENO_DTLS_PASSIVE;
-    else if (peer == STENO_DTLS_PASSIVE)
-        ice->setup = STENO_DTLS_ACTIVE;
-    else if (ice->setup == STENO_DTLS_ACTPASS)
-        ice->setup = ice->preferred_setup;
-}
-
-static gboolean prepare_dtls(StenoIce *ice, StenoDtlsSetup peer, StenoFingerprints *fingerprints, GError **error)
-{
-    StenoDtlsSetup before = ice->setup;
-
-    choose_setup(ice, peer);
-    if (ice->setup == before && steno_dtls_is_for(ice->dtls, fingerprints)) {
-        steno_fingerprints_free(fingerprints);
-        return TRUE;
-    }
-    return steno_dtls_prepare(ice->dtls, ice->setup == STENO_DTLS_ACTIVE, fingerprints, error);
-}
-
-static gboolean on_deadline(gpointer user)
-{
-    StenoIce *ice = user;
-
-    fail_with(ice, STENO_ERROR_MEDIA_UNREACHABLE,
-              "ICE: no media path to the peer within 30 s; look at firewalls, or give a TURN server with --turn");
-    return G_SOURCE_REMOVE;
-}
-
-/* The peer's user name and password; new ones are an ICE restart. */
-static void set_credentials(StenoIce *ice, const StenoTransportRemote *remote)
-{
-    gboolean changed =
-        g_strcmp0(ice->remote_ufrag, remote->ufrag) != 0 || g_strcmp0(ice->remote_password, remote->password) != 0;
-
-    if (!changed)
-        return;
-    if (ice->remote_ufrag && !ice->restarted) {
-        nice_agent_restart_stream(ice->agent, ice->stream);
-        announce(ice);
-    }
-    ice->restarted = FALSE;
-    ice->n_remote_candidates = 0;
-    g_free(ice->remote_ufrag);
-    g_free(ice->remote_password);
-    ice->remote_ufrag = g_strdup(remote->ufrag);
-    ice->remote_password = g_strdup(remote->password);
-    nice_agent_set_remote_credentials(ice->agent, ice->stream, remote->ufrag, remote->password);
-}
-
-static gboolean ice_set_remote(StenoTransport *transport, const StenoTransportRemote *remote, GError **error)
-{
-    StenoIce *ice = (StenoIce *)transport;
-    GSList *candidates = NULL;
-
-    if (!is_ice_string(remote->ufrag, 4) || !is_ice_string(remote->password, 22)) {
-        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_SDP_INVALID,
-                            "reading the peer's description: its ICE user name or password is missing or too short");
-        return FALSE;
-    }
-    StenoFingerprints *fingerprints = steno_fingerprints_new(remote->fingerprints, error);
-    if (!fingerprints)
-        return FALSE;
-    if (remote->ice_lite)
-        g_object_set(ice->agent, "controlling-mode", TRUE, NULL);
-    set_credentials(ice, remote);
-    if (!read_candidates(ice, remote, &candidates, error)) {
-        steno_fingerprints_free(fingerprints);
-        return FALSE;
-    }
-    if (!prepare_dtls(ice, remote->setup, fingerprints, error)) {
-        g_slist_free_full(candidates, (GDestroyNotify)nice_candidate_free);
-        return FALSE;
-    }
-    if (ice->common.state == STENO_TRANSPORT_NEW) {
-        ice->deadline = steno_transport_timer(ice->common.context, CONNECT_TIMEOUT_MS, on_deadline, ice);
-        steno_transport_set_state(&ice->common, STENO_TRANSPORT_CONNECTING, NULL);
-    }
-    use_candidates(ice, candidates);
-    if (remote->end_of_candidates)
-        nice_agent_peer_candidate_gathering_done(ice->agent, ice->stream);
-    if (ice->path) /* an earlier description's path is still there */
-        steno_dtls_start(ice->dtls);
-    return TRUE;
-}
-
-static gboolean ice_restart(StenoTransport *transport, GError **error)
-{
-    StenoIce *ice = (StenoIce *)transport;
-
-    if (!nice_agent_restart_stream(ice->agent, ice->stream)) {
-        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_INTERNAL, "libnice refuses to restart ICE");
-        return FALSE;
-    }
-    ice->restarted = TRUE;
-    announce(ice);
     return TRUE;
 }
 
@@ -673,9 +433,9 @@ static void ice_free(StenoTransport *transport)
 
 static const StenoTransportKind ice_kind = {
     .free = ice_free,
-    .set_remote = ice_set_remote,
-    .add_candidate = ice_add_candidate,
-    .restart = ice_restart,
+    .set_remote = steno_ice_set_remote,
+    .add_candidate = steno_ice_add_candidate,
+    .restart = steno_ice_restart,
     .drain = ice_drain,
     .send = ice_send,
 };

@@ -29,8 +29,7 @@ struct Output {
     GMainContext *context;
 };
 
-/* ---- HTTP
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- HTTP -------------------------------------------------------------------------------------------------------- */
 
 static size_t on_body(char *data, size_t size, size_t count, void *user)
 {
@@ -142,8 +141,7 @@ static gpointer poller(gpointer user)
     return NULL;
 }
 
-/* ---- SDP
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- SDP --------------------------------------------------------------------------------------------------------- */
 
 static void append_codec(GString *sdp, const Track *track)
 {
@@ -266,8 +264,7 @@ static gboolean take_answer(Session *session, const char *sdp, GError **error)
     return steno_transport_set_remote(session->transport, &remote, error);
 }
 
-/* ---- joining
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- joining ----------------------------------------------------------------------------------------------------- */
 
 static json_t *join_body(const Session *session)
 {

@@ -10,8 +10,7 @@
 #include <gio/gio.h>
 #include <jansson.h>
 
-/* ---- clip.c: a clip, cut into RTP payloads once, shared by all participants -----------------------------------------
- */
+/* ---- clip.c: a clip, cut into RTP payloads once, shared by all participants -------------------------------------- */
 
 typedef struct {
     gint64 time_us; /* when to send it, from the clip's start */
@@ -41,8 +40,7 @@ typedef struct {
 Clip *clip_load(const char *path, gboolean video, GError **error);
 void clip_free(Clip *clip);
 
-/* ---- sender.c: one participant's packets
- * ----------------------------------------------------------------------------- */
+/* ---- sender.c: one participant's packets ------------------------------------------------------------------------- */
 
 #define HISTORY_PACKETS 2048 /* 2 s at 8 Mbit/s: what a NACK may ask for again */
 #define TRACKS_MAX 2
@@ -102,8 +100,7 @@ void participant_send_bye(Participant *participant);
 json_t *participant_report(const Participant *participant);
 void participant_clear(Participant *participant);
 
-/* ---- options and outputs
- * --------------------------------------------------------------------------------------------- */
+/* ---- options and outputs ----------------------------------------------------------------------------------------- */
 
 typedef struct {
     char *url, *token, *room_token, *pin, *api_secret, *display, *ca_file;

@@ -49,8 +49,7 @@ void participant_start(Participant *participant, gint64 mono_us, gint64 delay_us
     participant->next_report_us = participant->start_mono_us;
 }
 
-/* ---- RTP
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- RTP --------------------------------------------------------------------------------------------------------- */
 
 static gsize put_extensions(const Track *track, const SentPacket *sent, guint8 *out)
 {
@@ -162,8 +161,7 @@ static gboolean track_tick(Participant *participant, Track *track, gint64 mono_u
     }
 }
 
-/* ---- RTCP
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- RTCP -------------------------------------------------------------------------------------------------------- */
 
 /* SR and SDES with CNAME (RFC 3550 §6.4.1, §6.5); the clock of all tracks is the participant's start. */
 static void send_report(Participant *participant, guint index, gint64 mono_us)

@@ -137,8 +137,7 @@ static int open_socket(const char *host, guint16 port, GError **error)
     return -1;
 }
 
-/* ---- the SDP file
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the SDP file ------------------------------------------------------------------------------------------------ */
 
 static const char *header = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=publisher\r\nt=0 0\r\n";
 
@@ -190,8 +189,7 @@ static gboolean write_sdp(Output *output, const Options *options, const char *ho
     return options->sdp_each || g_file_set_contents(options->sdp_out, all->str, (gssize)all->len, error);
 }
 
-/* ---- life
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static void udp_close(Output *output)
 {
