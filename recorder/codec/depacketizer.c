@@ -17,8 +17,7 @@ static bool is_video(const StenoDepacketizer *depacketizer)
     return depacketizer->ops->close != NULL;
 }
 
-/* ---- gaps ---------------------------------------------------------------------------------------------------------
- */
+/* ---- gaps -------------------------------------------------------------------------------------------------------- */
 
 /* Tells a pending gap. It stays pending when the pool is full: nothing that is missing may go untold. */
 static void gap_emit(StenoDepacketizer *depacketizer, StenoGapCause cause)
@@ -101,8 +100,7 @@ static void gap_no_keyframe(StenoDepacketizer *depacketizer, gint64 first_seq, g
     gap_add(depacketizer, STENO_GAP_NO_KEYFRAME, &gap);
 }
 
-/* ---- the open frame -----------------------------------------------------------------------------------------------
- */
+/* ---- the open frame ---------------------------------------------------------------------------------------------- */
 
 static void open_begin(StenoDepacketizer *depacketizer, const StenoPacket *packet)
 {
@@ -323,8 +321,7 @@ int steno_depacketizer_skip(StenoDepacketizer *depacketizer, const StenoPacket *
     return 0;
 }
 
-/* ---- the public face ----------------------------------------------------------------------------------------------
- */
+/* ---- the public face --------------------------------------------------------------------------------------------- */
 
 StenoDepacketizer *steno_depacketizer_new(const StenoDepacketizerConfig *config, StenoFramePool *pool,
                                           StenoFrameSink sink, gpointer user)

@@ -8,8 +8,7 @@ void packetizer_init(Packetizer *packetizer, StenoCodec codec)
     *packetizer = (Packetizer){.codec = codec, .max_payload = PACKETIZE_MAX_PAYLOAD, .picture_id = 0x7ff0};
 }
 
-/* ---- VP8, VP9 -----------------------------------------------------------------------------------------------------
- */
+/* ---- VP8, VP9 ---------------------------------------------------------------------------------------------------- */
 
 static int packetize_vpx(Packetizer *packetizer, const guint8 *frame, gsize bytes, PacketizeSink sink, gpointer user)
 {
@@ -41,8 +40,7 @@ static int packetize_vpx(Packetizer *packetizer, const guint8 *frame, gsize byte
     return 0;
 }
 
-/* ---- H.264, H.265 -------------------------------------------------------------------------------------------------
- */
+/* ---- H.264, H.265 ------------------------------------------------------------------------------------------------ */
 
 typedef struct {
     const guint8 *data;
@@ -144,8 +142,7 @@ static int packetize_h26x(const Packetizer *packetizer, const guint8 *frame, gsi
     return 0;
 }
 
-/* ---- AV1 ----------------------------------------------------------------------------------------------------------
- */
+/* ---- AV1 --------------------------------------------------------------------------------------------------------- */
 
 #define AV1_SEQUENCE_HEADER 1
 #define AV1_TEMPORAL_DELIMITER 2

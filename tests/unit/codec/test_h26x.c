@@ -12,8 +12,7 @@
 
 #define TICK 3000
 
-/* ---- NAL units made by hand ---------------------------------------------------------------------------------------
- */
+/* ---- NAL units made by hand ------------------------------------------------------------------------------------ */
 
 /* H.264 SPS of so many macroblocks, the last row of pixels pairs cropped; high: with chroma format and scaling lists.
  */
@@ -129,8 +128,7 @@ static void push_p(Harness *harness)
     harness_tick(harness, TICK);
 }
 
-/* ---- what is expected ---------------------------------------------------------------------------------------------
- */
+/* ---- what is expected ------------------------------------------------------------------------------------------ */
 
 /* The kinds that came, as letters: F format, K key frame, M decodable, U undecodable; L, D, N, O gaps by cause. */
 static char *kinds(Harness *harness)
@@ -174,8 +172,7 @@ static void expect_annexb(const StenoFrame *frame, const Writer *nals, guint cou
     assert_int_equal(at, frame->payload_bytes);
 }
 
-/* ---- H.264 --------------------------------------------------------------------------------------------------------
- */
+/* ---- H.264 ----------------------------------------------------------------------------------------------------- */
 
 static void test_h264_packets(void **state)
 {
@@ -354,8 +351,7 @@ static void test_h264_damage(void **state)
     harness_clear(&harness);
 }
 
-/* ---- H.265 --------------------------------------------------------------------------------------------------------
- */
+/* ---- H.265 ----------------------------------------------------------------------------------------------------- */
 
 #define H265_NAL(type) ((type) << 9 | 1)
 
