@@ -102,7 +102,17 @@ static void read_clip(Clip *clip, const char *path)
     avformat_close_input(&format);
 }
 
-Clip *clip_make(StenoCodec codec, const char *source, const char *encoder)
+static void clip_free(gpointer data)
+{
+    Clip *clip = data;
+    g_ptr_array_unref(clip->frames);
+    g_array_unref(clip->pts_us);
+    g_array_unref(clip->keys);
+    g_byte_array_unref(clip->parameters);
+    g_free(clip);
+}
+
+static Clip *encode(StenoCodec codec, const char *source, const char *encoder)
 {
     Clip *clip = g_new0(Clip, 1);
     clip->codec = codec;
@@ -112,22 +122,28 @@ Clip *clip_make(StenoCodec codec, const char *source, const char *encoder)
     clip->parameters = g_byte_array_new();
     g_autofree char *folder = scene_folder();
     /* nut keeps the encoder's own time base, so that times are exact */
-    g_autofree char *path = g_build_filename(folder, steno_codec_is_video(codec) ? "clip.mp4" : "clip.nut", NULL);
-    if (codec == STENO_CODEC_VP8)
-        memcpy(path + strlen(path) - 3, "nut", 3);
+    gboolean mp4 = steno_codec_is_video(codec) && codec != STENO_CODEC_VP8;
+    g_autofree char *path = g_build_filename(folder, mp4 ? "clip.mp4" : "clip.nut", NULL);
     g_free(scene_run("ffmpeg -nostdin -v error -f lavfi -i %s %s %s", source, encoder, path));
     read_clip(clip, path);
     scene_remove(folder);
     return clip;
 }
 
-void clip_free(Clip *clip)
+const Clip *clip_make(StenoCodec codec, const char *source, const char *encoder)
 {
-    g_ptr_array_unref(clip->frames);
-    g_array_unref(clip->pts_us);
-    g_array_unref(clip->keys);
-    g_byte_array_unref(clip->parameters);
-    g_free(clip);
+    static GHashTable *clips;
+    if (!clips)
+        clips = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, clip_free);
+    char *key = g_strdup_printf("%s %s", source, encoder);
+    Clip *clip = g_hash_table_lookup(clips, key);
+    if (clip) {
+        g_free(key);
+        return clip;
+    }
+    clip = encode(codec, source, encoder);
+    g_hash_table_insert(clips, key, clip);
+    return clip;
 }
 
 /* ---- captures ---------------------------------------------------------------------------------------------------- */

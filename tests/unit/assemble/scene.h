@@ -17,10 +17,8 @@ typedef struct {
     GByteArray *parameters;
 } Clip;
 
-/* Encodes with ffmpeg: `source` is a lavfi graph, `encoder` its options. */
-Clip *clip_make(StenoCodec codec, const char *source, const char *encoder);
-void clip_free(Clip *clip);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Clip, clip_free)
+/* Encodes with ffmpeg, the same clip once a run: `source` is a lavfi graph, `encoder` its options. */
+const Clip *clip_make(StenoCodec codec, const char *source, const char *encoder);
 
 /* One part of a capture that is being written. */
 typedef struct {

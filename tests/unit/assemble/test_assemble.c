@@ -157,9 +157,9 @@ static void test_late_video(void **state)
          "-pix_fmt yuv420p -c:v libx265 -preset ultrafast -tune zerolatency -x265-params log-level=none", "mp4"},
         {STENO_CODEC_AV1, "-pix_fmt yuv420p -c:v libaom-av1 -usage realtime -cpu-used 8 -g 30", "mp4"},
     };
-    g_autoptr(Clip) opus = clip_make(STENO_CODEC_OPUS, "sine=f=440:d=6:r=48000", "-ac 2 -c:a libopus");
+    const Clip *opus = clip_make(STENO_CODEC_OPUS, "sine=f=440:d=6:r=48000", "-ac 2 -c:a libopus");
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autoptr(Clip) video = clip_make(cases[i].codec, VIDEO_SOURCE, cases[i].encoder);
+        const Clip *video = clip_make(cases[i].codec, VIDEO_SOURCE, cases[i].encoder);
         Place place;
         place_init(&place);
         Scene *scene = scene_open(place.capture, 1);
@@ -205,18 +205,18 @@ static void test_late_video(void **state)
 
 /* ---- one participant, much happening ----------------------------------------------------------------------------- */
 
-static Clip *opus_clip(void)
+static const Clip *opus_clip(void)
 {
     return clip_make(STENO_CODEC_OPUS, "sine=f=440:d=6:r=48000", "-ac 2 -c:a libopus");
 }
 
-static Clip *h264_clip(const char *size)
+static const Clip *h264_clip(const char *size)
 {
     g_autofree char *source = g_strdup_printf("testsrc2=s=%s:r=30:d=4", size);
     return clip_make(STENO_CODEC_H264, source, X264);
 }
 
-static Clip *vp8_clip(void)
+static const Clip *vp8_clip(void)
 {
     return clip_make(STENO_CODEC_VP8, VIDEO_SOURCE, "-c:v libvpx -b:v 500k -g 30 -deadline realtime -auto-alt-ref 0");
 }
@@ -235,8 +235,8 @@ static guint count_gaps(const Place *place, const char *cause)
 static void test_mute_and_rejoin(void **state)
 {
     (void)state;
-    g_autoptr(Clip) opus = opus_clip();
-    g_autoptr(Clip) video = h264_clip("320x180");
+    const Clip *opus = opus_clip();
+    const Clip *video = h264_clip("320x180");
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -268,6 +268,39 @@ static void test_mute_and_rejoin(void **state)
     place_clear(&place);
 }
 
+/* The sender's clock begins anew in the middle of a track, in another place: its time goes on. */
+static void test_new_source(void **state)
+{
+    (void)state;
+    const Clip *opus = opus_clip();
+    const Clip *video = h264_clip("320x180");
+    for (int reports = 0; reports < 2; reports++) {
+        Place place;
+        place_init(&place);
+        Scene *scene = scene_open(place.capture, 1);
+        scene_join(scene, 0, "17", "Ivy");
+        scene_track(scene, 0, 1, "17", "0", opus);
+        scene_track(scene, 0, 2, "17", "1", video);
+        Play sound = {.track = 1, .clip = opus, .jitter_us = 20000, .no_reports = !reports};
+        Play picture = {.track = 2, .clip = video, .jitter_us = 20000, .no_reports = !reports};
+        guint sounds = scene_play(scene, &sound), pictures = scene_play(scene, &picture);
+        sound.at_us = picture.at_us = 8 * SCENE_SECOND;
+        sound.rtp_base = picture.rtp_base = 500000000;
+        sounds += scene_play(scene, &sound);
+        pictures += scene_play(scene, &picture);
+        scene_close(scene, "ended");
+        assemble(&place);
+        assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), pictures);
+        assert_int_equal(integer(stream_of(&place, 0, 1), "frames"), sounds);
+        g_autoptr(GArray) times = times_of(&place, 0, 0);
+        assert_near(time_at(times, 0), 0, 5000);
+        assert_near(time_at(times, 120), 8 * SCENE_SECOND, 5000);
+        assert_near(decoded_samples(&place, 0), 14 * 48000, 1500);
+        decode(&place, 0);
+        place_clear(&place);
+    }
+}
+
 static void check_sizes(const Place *place, const char *first, const char *last)
 {
     g_autofree char *path = path_of(place, 0);
@@ -292,8 +325,8 @@ static void test_resolution_change(void **state)
         {STENO_CODEC_VP8, "-c:v libvpx -b:v 500k -g 30 -deadline realtime -auto-alt-ref 0", "webm"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autoptr(Clip) small = clip_make(cases[i].codec, "testsrc2=s=320x180:r=30:d=2", cases[i].encoder);
-        g_autoptr(Clip) large = clip_make(cases[i].codec, "testsrc2=s=640x360:r=30:d=2", cases[i].encoder);
+        const Clip *small = clip_make(cases[i].codec, "testsrc2=s=320x180:r=30:d=2", cases[i].encoder);
+        const Clip *large = clip_make(cases[i].codec, "testsrc2=s=640x360:r=30:d=2", cases[i].encoder);
         Place place;
         place_init(&place);
         Scene *scene = scene_open(place.capture, 1);
@@ -317,8 +350,8 @@ static void test_resolution_change(void **state)
 static void test_torn_part(void **state)
 {
     (void)state;
-    g_autoptr(Clip) opus = opus_clip();
-    g_autoptr(Clip) video = vp8_clip();
+    const Clip *opus = opus_clip();
+    const Clip *video = vp8_clip();
     Place place;
     place_init(&place);
     for (guint part = 1; part <= 2; part++) {
@@ -356,7 +389,7 @@ static void test_torn_part(void **state)
 static void test_lost_frames(void **state)
 {
     (void)state;
-    g_autoptr(Clip) video = vp8_clip();
+    const Clip *video = vp8_clip();
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -380,9 +413,9 @@ static void test_lost_frames(void **state)
 static void test_screen_share(void **state)
 {
     (void)state;
-    g_autoptr(Clip) camera = h264_clip("320x180");
-    g_autoptr(Clip) screen = h264_clip("640x360");
-    g_autoptr(Clip) opus = opus_clip();
+    const Clip *camera = h264_clip("320x180");
+    const Clip *screen = h264_clip("640x360");
+    const Clip *opus = opus_clip();
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -413,10 +446,10 @@ static void test_screen_share(void **state)
 static void test_mixtures(void **state)
 {
     (void)state;
-    g_autoptr(Clip) vp8 = vp8_clip();
-    g_autoptr(Clip) h264 = h264_clip("320x180");
-    g_autoptr(Clip) pcmu = clip_make(STENO_CODEC_PCMU, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_mulaw");
-    g_autoptr(Clip) pcma = clip_make(STENO_CODEC_PCMA, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_alaw");
+    const Clip *vp8 = vp8_clip();
+    const Clip *h264 = h264_clip("320x180");
+    const Clip *pcmu = clip_make(STENO_CODEC_PCMU, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_mulaw");
+    const Clip *pcma = clip_make(STENO_CODEC_PCMA, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_alaw");
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -445,9 +478,9 @@ static void test_mixtures(void **state)
 static void test_aac(void **state)
 {
     (void)state;
-    g_autoptr(Clip) opus = opus_clip();
-    g_autoptr(Clip) video = h264_clip("320x180");
-    g_autoptr(Clip) pcmu = clip_make(STENO_CODEC_PCMU, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_mulaw");
+    const Clip *opus = opus_clip();
+    const Clip *video = h264_clip("320x180");
+    const Clip *pcmu = clip_make(STENO_CODEC_PCMU, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_mulaw");
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -481,7 +514,7 @@ static void test_aac(void **state)
 static void test_b_frames(void **state)
 {
     (void)state;
-    g_autoptr(Clip) video =
+    const Clip *video =
         clip_make(STENO_CODEC_H264, VIDEO_SOURCE, "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 30 -bf 2");
     Place place;
     place_init(&place);
@@ -514,9 +547,9 @@ static char *hashes(const Place *place)
 
 static void make_everything(Place *place)
 {
-    g_autoptr(Clip) opus = opus_clip();
-    g_autoptr(Clip) vp8 = vp8_clip();
-    g_autoptr(Clip) h264 = h264_clip("320x180");
+    const Clip *opus = opus_clip();
+    const Clip *vp8 = vp8_clip();
+    const Clip *h264 = h264_clip("320x180");
     Scene *scene = scene_open(place->capture, 1);
     for (int i = 0; i < 2; i++) {
         g_autofree char *id = g_strdup_printf("%d", 17 + i);
@@ -649,12 +682,13 @@ static void test_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_late_video),        cmocka_unit_test(test_mute_and_rejoin),
-        cmocka_unit_test(test_resolution_change), cmocka_unit_test(test_torn_part),
-        cmocka_unit_test(test_lost_frames),       cmocka_unit_test(test_screen_share),
-        cmocka_unit_test(test_mixtures),          cmocka_unit_test(test_aac),
-        cmocka_unit_test(test_b_frames),          cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_tampering),         cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_late_video),   cmocka_unit_test(test_mute_and_rejoin),
+        cmocka_unit_test(test_new_source),   cmocka_unit_test(test_resolution_change),
+        cmocka_unit_test(test_torn_part),    cmocka_unit_test(test_lost_frames),
+        cmocka_unit_test(test_screen_share), cmocka_unit_test(test_mixtures),
+        cmocka_unit_test(test_aac),          cmocka_unit_test(test_b_frames),
+        cmocka_unit_test(test_same_bytes),   cmocka_unit_test(test_tampering),
+        cmocka_unit_test(test_nothing),
     };
     av_log_set_level(AV_LOG_WARNING);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,45 @@
+/* events.jsonl of a damaged capture, through to the manifest that is made of it, which must be lawful. */
+#include "manifest.h"
+#include "model.h"
+
+#include "steno/assemble.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static json_t *tracks_of(Model *model)
+{
+    json_t *tracks = json_array();
+    for (guint i = 0; i < model->participants->len; i++) {
+        const ModelParticipant *participant = model->participants->pdata[i];
+        for (guint t = 0; t < participant->tracks->len; t++) {
+            TrackScan *scan = track_scan(model, participant->tracks->pdata[t]); /* of no files */
+            track_place(model, &scan, 1);
+            json_array_append_new(tracks, manifest_track(scan));
+            track_scan_free(scan);
+        }
+    }
+    return tracks;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    g_autoptr(Model) model = model_new();
+    model->folder = g_strdup("/nonexistent");
+    model_load_events(model, model_part(model, 1), (const char *)data, bytes / 2);
+    model_load_events(model, model_part(model, 2), (const char *)data + bytes / 2, bytes - bytes / 2);
+    model_settle(model);
+    json_t *tracks = tracks_of(model);
+    json_t *manifest = manifest_build(model, tracks, json_array());
+    char *text = json_dumps(manifest, JSON_COMPACT);
+    json_t *parsed = text ? steno_manifest_parse(text, strlen(text), NULL) : NULL;
+    if (!parsed)
+        abort();
+    json_decref(parsed);
+    json_decref(manifest);
+    free(text);
+    return 0;
+}
