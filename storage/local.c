@@ -29,8 +29,7 @@ static gboolean refuse(GError **error, StenoError code, const char *format, ...)
     return FALSE;
 }
 
-/* ---- the root -----------------------------------------------------------------------------------------------------
- */
+/* ---- the root ---------------------------------------------------------------------------------------------------- */
 
 /*
  * Opens the root, and makes its last folder when it is missing. A symbolic link, or a folder where everybody may write,
@@ -63,8 +62,7 @@ static int open_root(const char *root, GError **error)
     return fd;
 }
 
-/* ---- the key ------------------------------------------------------------------------------------------------------
- */
+/* ---- the key ----------------------------------------------------------------------------------------------------- */
 
 static gboolean is_safe_key(const char *key)
 {
@@ -107,8 +105,7 @@ static gboolean open_key_folder(Put *put, GError **error)
     return TRUE;
 }
 
-/* ---- the object ---------------------------------------------------------------------------------------------------
- */
+/* ---- the object -------------------------------------------------------------------------------------------------- */
 
 /* The temporary name follows from the key, so that what a crash leaves is taken up by the next attempt. */
 static gboolean open_temporary(Put *put, GError **error)

@@ -60,8 +60,7 @@
 #define STENO_CAPTURE_SEGMENTS_MAX                                                                                     \
     10000 /* formats of a track: a change a second for hours; then its frames are dropped */
 
-/* ---- writing ------------------------------------------------------------------------------------------------------
- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 typedef struct StenoCapture StenoCapture;
 
@@ -105,8 +104,7 @@ void steno_capture_stats(const StenoCapture *capture, StenoCaptureStats *stats);
  */
 gboolean steno_capture_finish(StenoCapture *capture, GError **error);
 
-/* ---- reading ------------------------------------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 /* One frame of a track file, in file order. The payload is lent until the next call. */
 typedef struct {

@@ -33,8 +33,7 @@ const char *steno_codec_name(StenoCodec codec);
 StenoCodec steno_codec_from_name(const char *name);
 bool steno_codec_is_video(StenoCodec codec);
 
-/* ---- packets ------------------------------------------------------------------------------------------------------
- */
+/* ---- packets ----------------------------------------------------------------------------------------------------- */
 
 /* Room for a jumbo of a LAN; what is longer is dropped and counted by the transport. */
 #define STENO_PACKET_MAX_BYTES 2048
@@ -71,8 +70,7 @@ void steno_packet_free(StenoPacket *packet);
 /* How often the ceiling was hit. */
 guint64 steno_packet_pool_refused(const StenoPacketPool *pool);
 
-/* ---- frames -------------------------------------------------------------------------------------------------------
- */
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 /* A larger encoded frame is dropped as broken: a 4K key frame at the highest quality is a third of it. */
 #define STENO_FRAME_MAX_BYTES (8 * 1024 * 1024)
@@ -158,8 +156,7 @@ StenoFrame *steno_frame_ref(StenoFrame *frame);
 void steno_frame_unref(StenoFrame *frame);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoFrame, steno_frame_unref)
 
-/* ---- ring ---------------------------------------------------------------------------------------------------------
- */
+/* ---- ring -------------------------------------------------------------------------------------------------------- */
 
 /* A single-producer, single-consumer ring of frames: no lock, no allocation. */
 typedef struct StenoFrameRing StenoFrameRing;

@@ -32,8 +32,7 @@ const char *steno_gap_cause_name(StenoGapCause cause)
     return gap_cause_names[(unsigned)cause < STENO_GAP_CAUSES ? cause : STENO_GAP_LOST];
 }
 
-/* ---- packets ------------------------------------------------------------------------------------------------------
- */
+/* ---- packets ----------------------------------------------------------------------------------------------------- */
 
 struct StenoPacketPool {
     StenoPacket *free;
@@ -94,8 +93,7 @@ guint64 steno_packet_pool_refused(const StenoPacketPool *pool)
     return pool->refused;
 }
 
-/* ---- frames -------------------------------------------------------------------------------------------------------
- */
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 /* Payload capacities are powers of two from 256 bytes; each size has a list of its own. */
 #define SIZE_CLASS_MIN_SHIFT 8
@@ -275,8 +273,7 @@ void steno_frame_unref(StenoFrame *frame)
     pool_release(pool);
 }
 
-/* ---- ring ---------------------------------------------------------------------------------------------------------
- */
+/* ---- ring -------------------------------------------------------------------------------------------------------- */
 
 struct StenoFrameRing {
     guint mask;

@@ -212,8 +212,7 @@ void steno_ipc_flush(StenoIpc *ipc, guint timeout_ms)
     }
 }
 
-/* ---- sockets ------------------------------------------------------------------------------------------------------
- */
+/* ---- sockets ----------------------------------------------------------------------------------------------------- */
 
 static gboolean address_of(const char *path, struct sockaddr_un *address, GError **error)
 {

@@ -150,8 +150,7 @@ gboolean steno_job_spec_check(const StenoJobSpec *spec, GError **error)
     return strcmp(spec->platform, "janus") == 0 ? check_janus(spec, error) : TRUE;
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------------
- */
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 static gboolean wrong_type(const char *name, const char *wanted, GError **error)
 {
@@ -268,8 +267,7 @@ json_t *steno_job_spec_to_json(const StenoJobSpec *spec, gboolean with_secrets)
     return json;
 }
 
-/* ---- ids ----------------------------------------------------------------------------------------------------------
- */
+/* ---- ids --------------------------------------------------------------------------------------------------------- */
 
 /* ULID: 48 bits of milliseconds, 80 random bits, Crockford's base 32. */
 char *steno_job_new_id(void)

@@ -43,8 +43,7 @@ struct StenoCapture {
     atomic_int_fast64_t shown_sync_mono_us, shown_worst_sync_us;
 };
 
-/* ---- the writer thread --------------------------------------------------------------------------------------------
- */
+/* ---- the writer thread ------------------------------------------------------------------------------------------- */
 
 static void fail(StenoCapture *capture, GError *error)
 {
@@ -228,8 +227,7 @@ static gpointer writer(gpointer user)
     return NULL;
 }
 
-/* ---- the owner's side ---------------------------------------------------------------------------------------------
- */
+/* ---- the owner's side -------------------------------------------------------------------------------------------- */
 
 static gboolean write_recording(const StenoCaptureConfig *config, int folder_fd, GError **error)
 {

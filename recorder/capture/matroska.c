@@ -14,8 +14,7 @@
 /* A buffer that one huge frame has grown past this is not kept. */
 #define CLUSTER_KEEP_BYTES (768 * 1024)
 
-/* ---- elements -----------------------------------------------------------------------------------------------------
- */
+/* ---- elements ---------------------------------------------------------------------------------------------------- */
 
 static void put_be(GByteArray *out, guint64 value, guint bytes)
 {
@@ -96,8 +95,7 @@ static void close_master(GByteArray *out, guint start)
         out->data[start - 4 + i] = (guint8)(size >> (8 * (3 - i)));
 }
 
-/* ---- the file's head ----------------------------------------------------------------------------------------------
- */
+/* ---- the file's head --------------------------------------------------------------------------------------------- */
 
 const char *steno_matroska_codec_id(StenoCodec codec)
 {
@@ -192,8 +190,7 @@ void steno_matroska_header(GByteArray *out, const StenoMatroskaTrack *track)
     close_master(out, tracks);
 }
 
-/* ---- the record ---------------------------------------------------------------------------------------------------
- */
+/* ---- the record -------------------------------------------------------------------------------------------------- */
 
 static void put_le64(guint8 *out, gint64 value)
 {
@@ -235,8 +232,7 @@ gboolean steno_record_get(const guint8 data[RECORD_BYTES], StenoRecord *record)
     return record->version == RECORD_VERSION;
 }
 
-/* ---- clusters -----------------------------------------------------------------------------------------------------
- */
+/* ---- clusters ---------------------------------------------------------------------------------------------------- */
 
 static void put_be16_at(guint8 *out, guint16 value)
 {

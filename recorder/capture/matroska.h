@@ -76,14 +76,12 @@ void steno_record_put(guint8 out[RECORD_BYTES], const StenoRecord *record);
 /* FALSE for a version that is not ours. */
 gboolean steno_record_get(const guint8 data[RECORD_BYTES], StenoRecord *record);
 
-/* ---- codec names --------------------------------------------------------------------------------------------------
- */
+/* ---- codec names ------------------------------------------------------------------------------------------------- */
 
 /* "V_VP8" …; NULL for UNKNOWN. A_MS/ACM stands for both kinds of G.711: CodecPrivate tells which. */
 const char *steno_matroska_codec_id(StenoCodec codec);
 
-/* ---- writing ------------------------------------------------------------------------------------------------------
- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     StenoCodec codec;

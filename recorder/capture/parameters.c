@@ -38,8 +38,7 @@ static void put_le32(GByteArray *out, guint32 value)
     put_le16(out, value >> 16);
 }
 
-/* ---- NAL units ----------------------------------------------------------------------------------------------------
- */
+/* ---- NAL units --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const guint8 *data;
@@ -113,8 +112,7 @@ static guint8 *unescape(const Unit *unit, gsize *bytes)
     return out;
 }
 
-/* ---- H.264: ISO/IEC 14496-15 §5.3.3.1 ------------------------------------------------------------------------------
- */
+/* ---- H.264: ISO/IEC 14496-15 §5.3.3.1 ---------------------------------------------------------------------------- */
 
 static gboolean avc_has_chroma_fields(guint profile)
 {
@@ -154,8 +152,7 @@ static gboolean put_avcc(GByteArray *out, const StenoFrame *format)
     return spss <= 31 && ppss <= 255;
 }
 
-/* ---- H.265: ISO/IEC 14496-15 §8.3.3.1 ------------------------------------------------------------------------------
- */
+/* ---- H.265: ISO/IEC 14496-15 §8.3.3.1 ---------------------------------------------------------------------------- */
 
 typedef struct {
     guint8 profile_tier_level[12];
@@ -228,8 +225,7 @@ static gboolean put_hvcc(GByteArray *out, const StenoFrame *format)
     return TRUE;
 }
 
-/* ---- AV1: AV1 in ISOBMFF §2.3; the sequence header is AV1 §5.5 ------------------------------------------------------
- */
+/* ---- AV1: AV1 in ISOBMFF §2.3; the sequence header is AV1 §5.5 --------------------------------------------------- */
 
 static void skip_av1_timing(StenoBits *bits, gboolean *decoder_model, guint *delay_bits)
 {
@@ -344,8 +340,7 @@ static gboolean put_av1c(GByteArray *out, const guint8 *data, gsize bytes)
     return TRUE;
 }
 
-/* ---- audio --------------------------------------------------------------------------------------------------------
- */
+/* ---- audio ------------------------------------------------------------------------------------------------------- */
 
 /*
  * RFC 7845 §5.1. Pre-skip is 0: a recording begins in the middle of a stream, and what an encoder's start would make
@@ -380,8 +375,7 @@ StenoCodec steno_parameters_acm_codec(const guint8 *data, gsize bytes)
     return data[0] == 7 ? STENO_CODEC_PCMU : data[0] == 6 ? STENO_CODEC_PCMA : STENO_CODEC_UNKNOWN;
 }
 
-/* ---- both ways ----------------------------------------------------------------------------------------------------
- */
+/* ---- both ways --------------------------------------------------------------------------------------------------- */
 
 void steno_parameters_to_private(const StenoFrame *format, GByteArray *out)
 {

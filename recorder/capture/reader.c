@@ -45,8 +45,7 @@ struct StenoCaptureReader {
     GByteArray *parameters;
 };
 
-/* ---- bytes --------------------------------------------------------------------------------------------------------
- */
+/* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
 static gboolean fill_window(StenoCaptureReader *reader, guint64 at, gsize bytes)
 {
@@ -146,8 +145,7 @@ static guint get_rate(const guint8 *data, guint64 bytes)
     return rate >= 1 && rate <= 1e6 ? (guint)rate : 0;
 }
 
-/* ---- the head -----------------------------------------------------------------------------------------------------
- */
+/* ---- the head ---------------------------------------------------------------------------------------------------- */
 
 static void read_media(StenoCaptureReader *reader, const guint8 *at, const guint8 *end)
 {
@@ -238,8 +236,7 @@ static gboolean read_head(StenoCaptureReader *reader)
     return FALSE;
 }
 
-/* ---- frames -------------------------------------------------------------------------------------------------------
- */
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 /* Finds the record in BlockAdditions { BlockMore { BlockAddID, BlockAdditional } }. */
 static gboolean read_additions(const guint8 *at, const guint8 *end, StenoRecord *record)
@@ -364,8 +361,7 @@ int steno_capture_reader_next(StenoCaptureReader *reader, StenoCaptureFrame *fra
     return 0;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------
- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static StenoCaptureReader *reader_new(void)
 {

@@ -31,8 +31,7 @@ void steno_track_free(StenoTrack *track)
     g_free(track);
 }
 
-/* ---- gaps ---------------------------------------------------------------------------------------------------------
- */
+/* ---- gaps -------------------------------------------------------------------------------------------------------- */
 
 static gint64 gap_until_us(const StenoTrack *track, const StenoFrame *frame)
 {
@@ -88,8 +87,7 @@ static void take_gap(StenoPart *part, StenoTrack *track, const StenoFrame *frame
     track->gap.mono_us = part->now_mono_us;
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------
- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static gboolean write_cluster(StenoPart *part, StenoTrack *track, GError **error)
 {
@@ -150,8 +148,7 @@ static gboolean open_file(StenoPart *part, StenoTrack *track, GError **error)
     return steno_files_write(track->fd, name, part->scratch->data, part->scratch->len, error);
 }
 
-/* ---- frames -------------------------------------------------------------------------------------------------------
- */
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 static gboolean same_format(const StenoFrame *a, const StenoFrame *b)
 {

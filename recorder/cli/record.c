@@ -28,8 +28,7 @@ typedef struct {
     int exit_code;
 } Record;
 
-/* ---- options
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 static const StenoJobField *field_of_option(const char *option)
 {
@@ -108,8 +107,7 @@ static GOptionGroup *option_group(Record *record)
     return group;
 }
 
-/* ---- telling
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- telling ----------------------------------------------------------------------------------------------------- */
 
 static void print_json(json_t *event)
 {
@@ -216,8 +214,7 @@ static void on_done(gpointer user, const char *folder, const char *capture, cons
 
 static const StenoJobEvents job_events = {.state = on_state, .event = on_event, .done = on_done};
 
-/* ---- running
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static gboolean on_signal(gpointer user)
 {

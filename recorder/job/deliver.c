@@ -95,8 +95,7 @@ gboolean job_deliver(const char *capture, const char *assembled, const char *roo
     return TRUE;
 }
 
-/* ---- removing
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- removing ---------------------------------------------------------------------------------------------------- */
 
 static gboolean is_capture_file(const char *name)
 {

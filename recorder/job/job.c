@@ -49,8 +49,7 @@ static void set_error(StenoJob *job, GError *error)
         job->error = error;
 }
 
-/* ---- store
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- store ------------------------------------------------------------------------------------------------------- */
 
 static void job_store(StenoJob *job)
 {
@@ -64,8 +63,7 @@ static void job_store(StenoJob *job)
     job_finish(job, folder);
 }
 
-/* ---- assemble
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- assemble ---------------------------------------------------------------------------------------------------- */
 
 static void on_assembly_progress(gpointer user, double done)
 {
@@ -109,8 +107,7 @@ static void job_assemble(StenoJob *job)
     }
 }
 
-/* ---- record
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- record ------------------------------------------------------------------------------------------------------ */
 
 static void on_recorder_event(gpointer user, json_t *event)
 {
@@ -200,8 +197,7 @@ static void job_record(StenoJob *job)
     job_assemble(job);
 }
 
-/* ---- public
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- public ------------------------------------------------------------------------------------------------------ */
 
 StenoJob *steno_job_start(const StenoJobSpec *spec, const StenoJobPlace *place, const StenoLog *log,
                           const StenoJobEvents *events, gpointer user, GError **error)

@@ -7,8 +7,7 @@
 
 #include <gio/gio.h>
 
-/* ---- recorder.c: one recorder process
- * --------------------------------------------------------------------------------- */
+/* ---- recorder.c: one recorder process ---------------------------------------------------------------------------- */
 
 typedef struct RecorderProcess RecorderProcess;
 
@@ -26,8 +25,7 @@ void job_recorder_stop(RecorderProcess *process, const char *end_reason);
 /* Kills it when it still runs. */
 void job_recorder_free(RecorderProcess *process);
 
-/* ---- assembler.c: steno-assemble as a child
- * ------------------------------------------------------------------------------ */
+/* ---- assembler.c: steno-assemble as a child ---------------------------------------------------------------------- */
 
 /* Calls back with the assembly's error (NULL: done). progress: 0.0–1.0. */
 typedef struct {
@@ -39,8 +37,7 @@ typedef struct {
 gboolean job_assembler_run(const char *capture, const char *output, const char *outputs, const char *audio,
                            const AssemblerEvents *events, gpointer user, GError **error);
 
-/* ---- deliver.c: from the assembled files to the customer's folder
- * ---------------------------------------------------------- */
+/* ---- deliver.c: from the assembled files to the customer's folder ------------------------------------------------ */
 
 /*
  * Stores every file of `assembled` below root and proves it, the manifest last. *folder is where they are. The caller
@@ -54,8 +51,7 @@ guint job_capture_parts(const char *capture);
 /* The zero of a capture that exists, 0 else. */
 gint64 job_capture_zero(const char *capture);
 
-/* ---- programs.c
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- programs.c -------------------------------------------------------------------------------------------------- */
 
 /* The path of one of our programs: beside this one, or in the libexec folder. Caller frees. */
 char *job_program(const char *name);
