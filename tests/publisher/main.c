@@ -22,7 +22,6 @@ typedef struct {
 static gboolean parse(Options *options, int *argc, char ***argv, GError **error)
 {
     options->count = 1;
-    options->display = g_strdup("publisher");
     const GOptionEntry entries[] = {
         {"url", 0, 0, G_OPTION_ARG_STRING, &options->url, "Janus' HTTP address", "URL"},
         {"room", 0, 0, G_OPTION_ARG_INT64, &options->room, "room to publish in", "N"},
@@ -55,6 +54,8 @@ static gboolean parse(Options *options, int *argc, char ***argv, GError **error)
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error))
         return FALSE;
+    if (!options->display)
+        options->display = g_strdup("publisher");
     if ((!options->video && !options->audio) || options->count < 1 || options->count > 1000 ||
         (options->sdp_out ? !options->to : !options->url || !options->room)) {
         g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
@@ -116,6 +117,16 @@ static void say(const Publisher *publisher, const char *event)
     fflush(stdout);
     free(text);
     json_decref(line);
+}
+
+static void clear_options(Options *options)
+{
+    char *texts[] = {options->url,     options->token,   options->room_token, options->pin,     options->api_secret,
+                     options->display, options->video,   options->audio,      options->sdp_out, options->to,
+                     options->srtp,    options->ca_file, options->mute_at};
+
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(texts[i]);
 }
 
 static gboolean on_tick(gpointer user)
@@ -184,5 +195,6 @@ int main(int argc, char **argv)
     g_free(publisher.participants);
     clip_free(publisher.video);
     clip_free(publisher.audio);
+    clear_options(&publisher.options);
     return ok ? (publisher.lost ? 3 : 0) : 1;
 }
