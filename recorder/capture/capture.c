@@ -66,7 +66,7 @@ static StenoTrack *find_track(StenoCapture *capture, guint32 number)
     return track;
 }
 
-static void sync_all(StenoCapture *capture);
+static void sync_all(StenoCapture *capture, gboolean emptied);
 
 static void take_frame(StenoCapture *capture, StenoFrame *frame)
 {
@@ -77,7 +77,7 @@ static void take_frame(StenoCapture *capture, StenoFrame *frame)
     else if (!steno_track_frame(&capture->part, track, frame, &error))
         fail(capture, error);
     if (capture->part.closing->len >= CLOSING_MAX)
-        sync_all(capture);
+        sync_all(capture, FALSE);
 }
 
 /* TRUE when the ring was emptied. */
@@ -161,9 +161,9 @@ static gboolean sync_files(StenoCapture *capture, GError **error)
 }
 
 /* What came before this is written: the oldest frame in a cluster that is not, or the start of this round. */
-static gint64 written_until(StenoCapture *capture)
+static gint64 written_until(StenoCapture *capture, gboolean emptied)
 {
-    gint64 until = capture->part.now_mono_us;
+    gint64 until = emptied ? capture->part.now_mono_us : capture->part.since_mono_us;
     GHashTableIter iter;
     gpointer value;
     g_hash_table_iter_init(&iter, capture->tracks);
@@ -175,7 +175,8 @@ static gint64 written_until(StenoCapture *capture)
     return until;
 }
 
-static void sync_all(StenoCapture *capture)
+/* emptied: the ring was, in this round. */
+static void sync_all(StenoCapture *capture, gboolean emptied)
 {
     GError *error = NULL;
     gint64 started = steno_clock_mono_us();
@@ -188,7 +189,7 @@ static void sync_all(StenoCapture *capture)
     }
     capture->worst_sync_us = MAX(capture->worst_sync_us, steno_clock_mono_us() - started);
     capture->next_sync_mono_us = started + STENO_CAPTURE_SYNC_MS * 1000 - TICK_MS * 1000;
-    atomic_store_explicit(&capture->shown_sync_mono_us, written_until(capture), memory_order_relaxed);
+    atomic_store_explicit(&capture->shown_sync_mono_us, written_until(capture, emptied), memory_order_relaxed);
     atomic_store_explicit(&capture->shown_worst_sync_us, capture->worst_sync_us, memory_order_relaxed);
 }
 
@@ -217,11 +218,14 @@ static gpointer writer(gpointer user)
     while (!(finishing && emptied)) {
         if (emptied)
             finishing = wait_for_tick(capture);
+        /* What was not in the ring when it was last empty came after that. */
+        if (emptied)
+            capture->part.since_mono_us = capture->part.now_mono_us;
         capture->part.now_mono_us = steno_clock_mono_us();
         emptied = take_frames(capture);
         flush(capture, finishing && emptied);
         if (capture->part.now_mono_us >= capture->next_sync_mono_us || (finishing && emptied))
-            sync_all(capture);
+            sync_all(capture, emptied);
         show_stats(capture);
     }
     return NULL;
@@ -292,6 +296,7 @@ StenoCapture *steno_capture_new(const StenoCaptureConfig *config, GError **error
         return NULL;
     }
     capture->part.folder_dirty = TRUE;
+    capture->part.now_mono_us = capture->part.since_mono_us = steno_clock_mono_us();
     capture->ring = steno_frame_ring_new(STENO_CAPTURE_RING_FRAMES);
     capture->thread = g_thread_new("writer", writer, capture);
     return capture;

@@ -8,8 +8,8 @@
 #include "steno/frame.h"
 
 /*
- * Appends the CodecPrivate of a FORMAT frame; nothing when the codec has none. Parameters that cannot be parsed are kept
- * as they are, behind a byte FF: nothing that came is thrown away.
+ * Appends the CodecPrivate of a FORMAT frame; nothing when the codec has none. Parameters that cannot be parsed are
+ * kept as they are, behind a byte FF: nothing that came is thrown away.
  */
 void steno_parameters_to_private(const StenoFrame *format, GByteArray *out);
 

@@ -84,7 +84,7 @@ static void take_gap(StenoPart *part, StenoTrack *track, const StenoFrame *frame
     track->gap.until_rtp_ts = frame->gap.until_rtp_ts;
     track->gap.from_us = frame->wall_us;
     track->gap.until_us = until_us;
-    track->gap.mono_us = part->now_mono_us;
+    track->gap.mono_us = part->since_mono_us;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
@@ -191,7 +191,7 @@ static gboolean take_media(StenoPart *part, StenoTrack *track, const StenoFrame 
             return FALSE;
     }
     if (cluster->bytes == 0)
-        track->cluster_mono_us = part->now_mono_us;
+        track->cluster_mono_us = part->since_mono_us;
 
     StenoRecord record = {
         .version = RECORD_VERSION,

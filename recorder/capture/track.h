@@ -19,7 +19,8 @@ typedef struct {
     GByteArray *scratch;   /* for headers */
     gboolean folder_dirty; /* files were made since the last sync */
     guint64 frames, bytes, frames_dropped;
-    gint64 now_mono_us; /* of this round */
+    gint64 now_mono_us;   /* of this round */
+    gint64 since_mono_us; /* frames of this round came after this */
 } StenoPart;
 
 typedef struct {
@@ -31,7 +32,7 @@ typedef struct {
     guint32 frames;     /* in the open file */
     gint64 last_pts_ms;
     StenoCluster cluster;
-    gint64 cluster_mono_us; /* when its first frame came */
+    gint64 cluster_mono_us; /* its first frame came after this */
     struct {
         gboolean open;
         StenoGapCause cause;

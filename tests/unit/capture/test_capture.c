@@ -1,6 +1,7 @@
 /* The writer and the reader against each other: what goes in comes out, whatever it is. */
 #include "capture_helpers.h"
 
+#include "steno/base/clock.h"
 #include "steno/base/error.h"
 
 #include <glib/gstdio.h>
@@ -78,8 +79,7 @@ static gint64 member(json_t *event, const char *name)
     return json_integer_value(value);
 }
 
-/* ---- payloads -----------------------------------------------------------------------------------------------------
- */
+/* ---- payloads ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *data;
@@ -182,8 +182,7 @@ static void format_and_parameters_come_back(void **state)
     assert_int_equal(bytes, 0);
 }
 
-/* ---- formats ------------------------------------------------------------------------------------------------------
- */
+/* ---- formats ----------------------------------------------------------------------------------------------------- */
 
 static void a_new_format_begins_a_new_file_and_the_same_one_does_not(void **state)
 {
@@ -249,8 +248,7 @@ static void frames_before_a_format_are_dropped_and_counted(void **state)
     finish(capture);
 }
 
-/* ---- gaps ---------------------------------------------------------------------------------------------------------
- */
+/* ---- gaps -------------------------------------------------------------------------------------------------------- */
 
 static void push_gap(Fixture *fixture, StenoCapture *capture, StenoGapCause cause, gint64 first, gint64 last)
 {
@@ -297,8 +295,7 @@ static void adjacent_gaps_of_one_cause_are_one(void **state)
     json_decref(events);
 }
 
-/* ---- time ---------------------------------------------------------------------------------------------------------
- */
+/* ---- time -------------------------------------------------------------------------------------------------------- */
 
 static void the_wall_clock_may_jump_and_the_record_keeps_it(void **state)
 {
@@ -318,8 +315,28 @@ static void the_wall_clock_may_jump_and_the_record_keeps_it(void **state)
     }
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------------
- */
+static void a_frame_before_a_silence_is_on_disk_without_another(void **state)
+{
+    Fixture *fixture = *state;
+    StenoCapture *capture = helper_capture(fixture->folder, 1);
+    StenoCaptureStats stats;
+    gint64 pushed = steno_clock_mono_us();
+    helper_push(capture, helper_format(fixture->pool, STENO_CODEC_VP8, 1, NULL, 0));
+    helper_push(capture, helper_frame(fixture->pool, STENO_FRAME_MEDIA, STENO_CODEC_VP8, 1, ZERO_US, "x", 1));
+    push_gap(fixture, capture, STENO_GAP_LOST, 1, 2);
+    do {
+        g_usleep(1000);
+        steno_capture_stats(capture, &stats);
+        assert_true(steno_clock_mono_us() < pushed + 60 * G_USEC_PER_SEC);
+    } while (stats.last_sync_mono_us <= pushed);
+    assert_int_equal(helper_count_frames(fixture->folder, 1, 1, 0), 1);
+    json_t *events = helper_events(fixture->folder, 1);
+    assert_int_equal(helper_count_events(events, "gap"), 1);
+    json_decref(events);
+    finish(capture);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------------ */
 
 static void events_are_lines_and_beyond_the_ceiling_they_are_counted(void **state)
 {
@@ -341,8 +358,7 @@ static void events_are_lines_and_beyond_the_ceiling_they_are_counted(void **stat
     json_decref(events);
 }
 
-/* ---- folders and failures -----------------------------------------------------------------------------------------
- */
+/* ---- folders and failures ---------------------------------------------------------------------------------------- */
 
 static void recording_json_is_written_once_and_parts_are_new(void **state)
 {
@@ -477,6 +493,7 @@ int main(void)
         TEST(frames_before_a_format_are_dropped_and_counted),
         TEST(adjacent_gaps_of_one_cause_are_one),
         TEST(the_wall_clock_may_jump_and_the_record_keeps_it),
+        TEST(a_frame_before_a_silence_is_on_disk_without_another),
         TEST(events_are_lines_and_beyond_the_ceiling_they_are_counted),
         TEST(recording_json_is_written_once_and_parts_are_new),
         TEST(a_full_disk_fails_once_and_keeps_what_there_is),
