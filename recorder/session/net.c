@@ -351,6 +351,8 @@ void session_net_totals(const Net *net, NetTotals *totals)
 static gpointer net_main(gpointer data)
 {
     Net *net = data;
+    /* While the main thread signals: the first handshake does not wait for it. */
+    steno_transport_prepare();
     g_main_context_push_thread_default(net->context);
     g_main_loop_run(net->loop);
     g_main_context_pop_thread_default(net->context);
