@@ -38,7 +38,7 @@ void steno_job_free(StenoJob *job);
  * the caller frees it. Blocking. outputs and audio may be NULL: as the recording was asked for.
  */
 gboolean steno_job_assemble(const char *capture, const char *root, const char *outputs, const char *audio,
-                            const StenoLog *log, char **folder, GError **error);
+                            char **folder, GError **error);
 /* Runs the verifier over a finished recording; its faults go to standard output, or as JSON lines. Returns its exit
  * code. */
 int steno_job_verify(const char *folder, gboolean json, GError **error);

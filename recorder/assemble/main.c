@@ -69,6 +69,8 @@ static int verify(Console *console, const char *folder)
         return fail(console, error);
     if (console->json)
         print_line(json_pack("{s:b}", "done", 1));
+    else
+        printf("%s: every file is as the manifest says\n", folder);
     return 0;
 }
 

@@ -265,25 +265,39 @@ static json_t *gap_row(guint part, const ModelTrack *track, const ModelGap *gap)
     return row;
 }
 
-/* Between two parts, everything is missing. */
-static void add_part_gaps(const Model *model, json_t *gaps)
+/* The time of a part's last frame, by the rows of its tracks; 0 when it has none. */
+static gint64 last_frame_us(const json_t *tracks, guint part)
+{
+    size_t i;
+    const json_t *track;
+    gint64 last_us = 0;
+    json_array_foreach (tracks, i, track) {
+        if (json_integer_value(json_object_get(track, "part")) == part)
+            last_us = MAX(last_us, json_integer_value(json_object_get(track, "last_us")));
+    }
+    return last_us;
+}
+
+/* Between two parts everything is missing: from the last frame of one, or its end, until the recorder was back. */
+static void add_part_gaps(const Model *model, const json_t *tracks, json_t *gaps)
 {
     for (guint i = 1; i < model->parts->len; i++) {
         const ModelPart *before = model->parts->pdata[i - 1], *part = model->parts->pdata[i];
+        gint64 last_us = last_frame_us(tracks, before->number);
         ModelGap gap = {
             .cause = before->clean ? STENO_GAP_DISCONNECTED : STENO_GAP_RECORDER,
-            .from_us = before->last_us,
-            .until_us = MAX(part->first_us, before->last_us),
+            .from_us = last_us ? last_us : before->last_us,
         };
+        gap.until_us = MAX(part->first_us, gap.from_us);
         if (gap.from_us > 0)
             json_array_append_new(gaps, gap_row(before->number, NULL, &gap));
     }
 }
 
-static json_t *gaps_of(const Model *model)
+static json_t *gaps_of(const Model *model, const json_t *tracks)
 {
     json_t *gaps = json_array();
-    add_part_gaps(model, gaps);
+    add_part_gaps(model, tracks, gaps);
     for (guint t = 0; t < model->tracks->len; t++) {
         const ModelTrack *track = model->tracks->pdata[t];
         for (guint g = 0; g < track->gaps->len; g++)
@@ -300,7 +314,7 @@ json_t *manifest_build(const Model *model, json_t *tracks, json_t *outputs)
     json_object_set_new(manifest, "recording", recording_of(model, json_array_size(outputs) > 0));
     json_object_set_new(manifest, "participants", participants_of(model));
     json_object_set_new(manifest, "tracks", tracks);
-    json_object_set_new(manifest, "gaps", gaps_of(model));
+    json_object_set_new(manifest, "gaps", gaps_of(model, tracks));
     json_object_set_new(manifest, "outputs", outputs);
     json_t *problems = json_array();
     for (guint i = 0; i < model->problems->len; i++)

@@ -32,7 +32,7 @@ int cli_assemble(int argc, char **argv)
     if (g_strv_length(rest) != 1)
         return cli_usage_error("give the folder of one capture; see `steno assemble --help`");
     if (!cli_apply_common(&common, &error) ||
-        !steno_job_assemble(rest[0], output ? output : "recordings", outputs, audio, NULL, &folder, &error)) {
+        !steno_job_assemble(rest[0], output ? output : "recordings", outputs, audio, &folder, &error)) {
         if (common.json) {
             json_t *what = json_pack("{s:{s:s, s:s}}", "error", "code", steno_error_slug((StenoError)error->code),
                                      "message", error->message);

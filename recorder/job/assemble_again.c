@@ -25,15 +25,16 @@ static void on_done(gpointer user, const GError *error)
 }
 
 gboolean steno_job_assemble(const char *capture, const char *root, const char *outputs, const char *audio,
-                            const StenoLog *log, char **folder, GError **error)
+                            char **folder, GError **error)
 {
     static const AssemblerEvents events = {.progress = ignore_progress, .done = on_done};
-    (void)log;
     if (!steno_sink_local.check(root, error))
         return FALSE;
     g_autofree char *assembled = g_build_filename(capture, "out", NULL);
+    g_autofree char *asked_outputs = outputs ? g_strdup(outputs) : job_capture_setting(capture, "outputs");
+    g_autofree char *asked_audio = audio ? g_strdup(audio) : job_capture_setting(capture, "audio");
     Foreground foreground = {.loop = g_main_loop_new(NULL, FALSE)};
-    gboolean done = job_assembler_run(capture, assembled, outputs, audio, &events, &foreground, error);
+    gboolean done = job_assembler_run(capture, assembled, asked_outputs, asked_audio, &events, &foreground, error);
     if (done) {
         g_main_loop_run(foreground.loop);
         done = !foreground.error;

@@ -33,6 +33,14 @@ gint64 job_capture_zero(const char *capture)
     return zero_wall_us;
 }
 
+char *job_capture_setting(const char *capture, const char *name)
+{
+    json_t *recording = read_recording(capture, NULL);
+    char *value = g_strdup(json_string_value(json_object_get(recording, name)));
+    json_decref(recording);
+    return value;
+}
+
 guint job_capture_parts(const char *capture)
 {
     guint highest = 0;
@@ -58,8 +66,8 @@ static char *recording_key(const char *capture, GError **error)
     if (id && zero_wall_us > 0)
         key = steno_storage_recording_key(channel && channel[0] ? channel : "channel", zero_wall_us, id);
     else
-        g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED,
-                    "the recording.json of '%s' lacks id or zero", capture);
+        g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED, "the recording.json of '%s' lacks id or zero",
+                    capture);
     json_decref(recording);
     return key;
 }
@@ -72,11 +80,38 @@ static gboolean deliver_file(const char *assembled, const char *root, const char
     return steno_sink_local.put(root, source, target, TRUE, error);
 }
 
-gboolean job_deliver(const char *capture, const char *assembled, const char *root, char **folder, GError **error)
+/* ---- files of an earlier assembly -------------------------------------------------------------------------------- */
+
+static json_t *outputs_of(const char *folder)
 {
-    g_autofree char *key = recording_key(capture, error);
-    if (!key)
-        return FALSE;
+    g_autofree char *path = g_build_filename(folder, MANIFEST, NULL);
+    json_t *manifest = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    json_t *outputs = json_incref(json_object_get(manifest, "outputs"));
+    json_decref(manifest);
+    return outputs;
+}
+
+/* Assembled anew in another way, a recording has other files: those that the old manifest alone knows are gone with it.
+ */
+static void remove_outdated(const char *folder, const char *assembled, const json_t *old_outputs)
+{
+    size_t i;
+    const json_t *output;
+    json_array_foreach (old_outputs, i, output) {
+        const char *name = json_string_value(json_object_get(output, "file"));
+        if (!name || strchr(name, '/') || name[0] == '.')
+            continue;
+        g_autofree char *made = g_build_filename(assembled, name, NULL);
+        g_autofree char *outdated = g_build_filename(folder, name, NULL);
+        if (!g_file_test(made, G_FILE_TEST_EXISTS))
+            (void)g_unlink(outdated);
+    }
+}
+
+/* ---- delivering -------------------------------------------------------------------------------------------------- */
+
+static gboolean deliver_all(const char *assembled, const char *root, const char *key, GError **error)
+{
     g_autoptr(GError) why = NULL;
     g_autoptr(GDir) dir = g_dir_open(assembled, 0, &why);
     if (!dir) {
@@ -89,10 +124,23 @@ gboolean job_deliver(const char *capture, const char *assembled, const char *roo
             return FALSE;
     }
     /* Last: where the manifest is, everything is. */
-    if (!deliver_file(assembled, root, key, MANIFEST, error))
+    return deliver_file(assembled, root, key, MANIFEST, error);
+}
+
+gboolean job_deliver(const char *capture, const char *assembled, const char *root, char **folder, GError **error)
+{
+    g_autofree char *key = recording_key(capture, error);
+    if (!key)
         return FALSE;
-    *folder = g_build_filename(root, key, NULL);
-    return TRUE;
+    g_autofree char *target = g_build_filename(root, key, NULL);
+    json_t *old_outputs = outputs_of(target);
+    gboolean delivered = deliver_all(assembled, root, key, error);
+    if (delivered) {
+        remove_outdated(target, assembled, old_outputs);
+        *folder = g_steal_pointer(&target);
+    }
+    json_decref(old_outputs);
+    return delivered;
 }
 
 /* ---- removing ---------------------------------------------------------------------------------------------------- */

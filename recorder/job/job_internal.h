@@ -50,6 +50,8 @@ gboolean job_capture_remove(const char *capture, GError **error);
 guint job_capture_parts(const char *capture);
 /* The zero of a capture that exists, 0 else. */
 gint64 job_capture_zero(const char *capture);
+/* What the recording was asked for ("outputs", "audio"), or NULL. Caller frees. */
+char *job_capture_setting(const char *capture, const char *name);
 
 /* ---- programs.c -------------------------------------------------------------------------------------------------- */
 

@@ -83,6 +83,24 @@ static void files_are_delivered_by_channel_and_time(void **state)
     assert_string_equal(folder, again);
 }
 
+static void another_assembly_takes_its_old_files_away(void **state)
+{
+    const Folders *folders = *state;
+    g_autofree char *folder = NULL, *again = NULL;
+    g_autoptr(GError) error = NULL;
+    write_file(folders->assembled, "manifest.json", "{\"outputs\":[{\"file\":\"alice.webm\"}]}");
+    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, &folder, &error));
+    write_file(folder, "notes.txt", "somebody else's");
+    g_autofree char *old = g_build_filename(folders->assembled, "alice.webm", NULL);
+    assert_int_equal(g_unlink(old), 0);
+    write_file(folders->assembled, "alice-audio.opus", "sound");
+    write_file(folders->assembled, "manifest.json", "{\"outputs\":[{\"file\":\"alice-audio.opus\"}]}");
+    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, &again, &error));
+    assert_false(exists(again, "alice.webm"));
+    assert_true(exists(again, "alice-audio.opus"));
+    assert_true(exists(again, "notes.txt"));
+}
+
 static void without_a_manifest_nothing_is_delivered_as_done(void **state)
 {
     const Folders *folders = *state;
@@ -131,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(files_are_delivered_by_channel_and_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_assembly_takes_its_old_files_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_manifest_nothing_is_delivered_as_done, set_up, tear_down),
         cmocka_unit_test_setup_teardown(parts_and_zero_are_read_from_the_capture, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_a_captures_own_files_are_removed, set_up, tear_down),
