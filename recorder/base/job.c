@@ -143,6 +143,15 @@ gboolean steno_job_spec_check(const StenoJobSpec *spec, GError **error)
         g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "url is missing: where is the platform?");
         return FALSE;
     }
+    for (char **url = spec->turn; *url; url++) {
+        if (g_str_has_prefix(*url, "turns:")) {
+            g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE,
+                        "turn is '%s', but TURN over TLS cannot be had: libnice would send it unencrypted. Media is "
+                        "encrypted by SRTP either way: use turn:…?transport=tcp",
+                        *url);
+            return FALSE;
+        }
+    }
     if (spec->turn[0] && (!spec->turn_user || !spec->turn_password)) {
         g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "turn needs turn_user and turn_password");
         return FALSE;

@@ -86,6 +86,7 @@ static void wrong_jobs_are_refused_by_name(void **state)
     assert_refused(
         "{\"platform\":\"janus\",\"url\":\"http://h\",\"channel\":\"1\",\"token\":\"aaaa\",\"token_secret\":\"bbbb\"}",
         "both token and token_secret");
+    assert_refused("{\"platform\":\"sdp\",\"url\":\"x\",\"turn\":[\"turns:a\"]}", "over TLS");
     assert_refused("[]", "object");
 }
 
