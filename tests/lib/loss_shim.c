@@ -4,6 +4,7 @@
  * whose name is not STENO_SHIM_COMM (default steno-recorder).
  *
  *   STENO_SHIM_LOSS, STENO_SHIM_REORDER, STENO_SHIM_DUP   probabilities 0–1 a datagram
+ *   STENO_SHIM_AFTER    seconds after the first of them until which the link is good (default 0)
  *   STENO_SHIM_SEED     the same seed, the same fate of the n-th datagram
  *   STENO_SHIM_REPORT   file for the counters (JSON), written every 100 datagrams and at exit
  *   STENO_SHIM_LOG      file for a line a lost RTP packet: "<pid> <ssrc> <seq> <payload type> <bytes>"
@@ -47,7 +48,8 @@ static struct {
     RecvmsgFunction recvmsg;
     CloseFunction close;
     int active;
-    double loss, reorder, duplicate;
+    double loss, reorder, duplicate, after;
+    struct timespec first;
     uint64_t random;
     char report[512];
     int log;
@@ -97,6 +99,7 @@ static void set_up(void)
     shim.loss = number("STENO_SHIM_LOSS");
     shim.reorder = number("STENO_SHIM_REORDER");
     shim.duplicate = number("STENO_SHIM_DUP");
+    shim.after = number("STENO_SHIM_AFTER");
     shim.random = (uint64_t)number("STENO_SHIM_SEED") * 2654435761u + 88172645463325252u;
     const char *file = getenv("STENO_SHIM_REPORT");
     if (file)
@@ -220,12 +223,24 @@ static void lose(const unsigned char head[12], int rtcp, ssize_t bytes)
                 (unsigned)head[2] << 8 | head[3], head[1] & 127u, bytes);
 }
 
+static int still_good(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (shim.first.tv_sec == 0)
+        shim.first = now;
+    double since = (double)(now.tv_sec - shim.first.tv_sec) + (double)(now.tv_nsec - shim.first.tv_nsec) / 1e9;
+    return since < shim.after;
+}
+
 /* What the link does to a datagram that was just read: 1 it is gone, 0 it goes on. */
 static int suffer(int fd, const struct msghdr *msg, ssize_t bytes)
 {
     unsigned char head[12] = {0};
     byte_at(msg, (size_t)bytes, head);
     if (bytes < 12 || head[0] < 128 || head[0] > 191)
+        return 0;
+    if (shim.after > 0 && still_good())
         return 0;
     int rtcp = head[1] >= 192 && head[1] <= 223;
     if (++shim.seen % 100 == 0)

@@ -31,8 +31,11 @@ class Case:
         return os.path.join(self.folder, name)
 
     def janus(self, name="janus", **settings):
+        """A Janus that is not started yet."""
         settings.setdefault("token_secret", SECRET)
-        return self._stack.enter_context(janus.Janus(self.path(name), **settings))
+        server = janus.Janus(self.path(name), **settings)
+        self._stack.callback(server.stop)
+        return server
 
     def chromium(self):
         return self._stack.enter_context(chromium.Chromium())

@@ -93,7 +93,7 @@ class Janus:
         others = [p for p in sorted(os.listdir(lib + "/plugins")) if p.endswith(".so") and "videoroom" not in p]
         transports = [t for t in sorted(os.listdir(lib + "/transports")) if t.endswith(".so") and "http" not in t]
         self._write("janus.jcfg", "general: {\n" + "".join(f"\t{g}\n" for g in general) + "}\n"
-                    "media: {\n\trtp_port_range = \"20000-40000\"\n\tno_media_timer = 1\n}\n"
+                    "media: {\n\trtp_port_range = \"20000-40000\"\n\tno_media_timer = 1\n\tmin_nack_queue = 1000\n}\n"
                     "nat: {\n\tice_enforce_list = \"127.\"\n\tignore_mdns = true\n}\n"
                     f"plugins: {{\n\tdisable = {quote(','.join(others))}\n}}\n"
                     f"transports: {{\n\tdisable = {quote(','.join(transports))}\n}}\n"
@@ -112,8 +112,9 @@ class Janus:
 
     def start(self):
         """Starts it and waits until it answers."""
+        assert self.process is None, "it runs already"
         out = open(self.log, "ab")
-        self.process = procs.start(["janus", "--configs-folder=" + self.folder, "--config=" + self.folder + "/janus.jcfg",
+        self.process = procs.start(["janus", "--ice-enforce-list=127.", "--configs-folder=" + self.folder, "--config=" + self.folder + "/janus.jcfg",
                                     "--disable-colors"], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         out.close()
         procs.await_true(self._ready, 20, "Janus answers on " + self.url)
@@ -133,10 +134,12 @@ class Janus:
     def kill(self):
         """As if the power went: SIGKILL."""
         procs.stop(self.process, signal.SIGKILL)
+        self.process = None
 
     def stop(self):
         if self.process is not None:
             procs.stop(self.process, signal.SIGINT)
+            self.process = None
 
     def token(self, **kwargs):
         return signed_token(self.token_secret, **kwargs) if self.token_secret else None
@@ -146,12 +149,6 @@ class Janus:
 
     def client(self):
         return Client(self)
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *_):
-        self.stop()
 
 
 class JanusError(Exception):
