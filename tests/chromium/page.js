@@ -14,6 +14,7 @@ import Janus from '/janus.js';
 const COLUMNS = 26;
 const BEEP_SECONDS = 0.05;
 const FLASH_FRAMES = 3;
+const STALL_SECONDS = 0.06;
 
 function check(number, tag) {
   let sum = 5;
@@ -43,7 +44,10 @@ function draw(canvas, number, tag, flash) {
   c.fillRect((number * 5) % (width - side), height - side - 4, side, side);
 }
 
-/* The audio context's time, finer than its steps: the least difference to the steady clock lately seen. */
+/*
+ * The audio context's time, finer than its steps: the least difference to the steady clock lately seen. Where the sound
+ * stood still (a starved machine), that starts anew, so that the picture waits for the sound.
+ */
 class AudioClock {
   constructor(context) {
     this.context = context;
@@ -52,6 +56,8 @@ class AudioClock {
   now() {
     const real = performance.now() / 1000;
     const difference = real - this.context.currentTime;
+    if (this.seen.length && difference - this.seen[0][1] > STALL_SECONDS)
+      this.seen = [];
     while (this.seen.length && this.seen[this.seen.length - 1][1] >= difference)
       this.seen.pop();
     this.seen.push([real, difference]);
