@@ -117,7 +117,7 @@ class Janus:
         assert self.process is None, "it runs already"
         out = open(self.log, "ab")
         self.process = procs.start(["janus", "--configs-folder=" + self.folder, "--config=" + self.folder + "/janus.jcfg",
-                                    "--disable-colors"], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+                                    "--disable-colors"], stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=self.folder)
         out.close()
         procs.await_true(self._ready, 20, "Janus answers on " + self.url)
         return self
