@@ -4,6 +4,7 @@
 
 #include <libavutil/log.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -97,6 +98,7 @@ int main(int argc, char **argv)
         {NULL},
     };
     setlocale(LC_ALL, "");
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk, not a death */
     av_log_set_level(AV_LOG_FATAL);
     g_autoptr(GOptionContext) context = g_option_context_new("assemble CAPTURE --output DIR | verify DIR");
     g_option_context_set_summary(context, "Makes finished files of a capture, or checks those of a recording.");

@@ -4,6 +4,7 @@
 #include "steno/base/secret.h"
 
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,7 @@ int main(int argc, char **argv)
 {
     setlocale(LC_ALL, "");
     steno_secret_protect_process();
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk, not a death */
     if (argc < 2) {
         print_help(stderr);
         return 2;

@@ -11,6 +11,7 @@
 #include "steno/session.h"
 
 #include <glib-unix.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -176,6 +177,7 @@ int main(int argc, char **argv)
 {
     steno_secret_protect_process();
     steno_log_set_level_from_environment();
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk, not a death */
     Recorder recorder = {0};
     int exit_code = parse(argc, argv, &recorder);
     if (exit_code >= 0)

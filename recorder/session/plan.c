@@ -31,10 +31,12 @@ void session_plan_free(PeerPlan *plan)
     g_free(plan);
 }
 
-static gboolean is_recordable(const StenoSdpMedia *media)
+/* In a file, recvonly may be meant from our side as well as from the sender's: the socket is opened for it in any case.
+ */
+static gboolean is_recordable(const StenoSdpMedia *media, gboolean plain)
 {
-    return (strcmp(media->kind, "audio") == 0 || strcmp(media->kind, "video") == 0) &&
-           media->direction != STENO_SDP_INACTIVE && media->direction != STENO_SDP_RECVONLY && media->port != 0;
+    return (strcmp(media->kind, "audio") == 0 || strcmp(media->kind, "video") == 0) && media->port != 0 &&
+           media->direction != STENO_SDP_INACTIVE && (plain || media->direction != STENO_SDP_RECVONLY);
 }
 
 static void add_payload(TrackPlan *track, const StenoSdpFormat *format)
@@ -175,7 +177,7 @@ PeerPlan *session_plan_new(guint32 peer, const StenoSdp *offer, GError **error)
         return NULL;
     for (guint i = 0; i < offer->media->len; i++) {
         const StenoSdpMedia *media = offer->media->pdata[i];
-        TrackPlan *track = is_recordable(media) ? track_plan_new(media) : NULL;
+        TrackPlan *track = is_recordable(media, plan->plain) ? track_plan_new(media) : NULL;
         if (track)
             g_ptr_array_add(plan->tracks, track);
     }

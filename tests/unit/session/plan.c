@@ -82,7 +82,7 @@ static void a_file_becomes_a_socket(void **state)
     (void)state;
     g_autoptr(GError) error = NULL;
     g_autoptr(PeerPlan) planned =
-        plan(HEAD "c=IN IP4 239.1.2.3/32\r\nm=audio 5004 RTP/SAVP 0\r\n"
+        plan(HEAD "c=IN IP4 239.1.2.3/32\r\nm=audio 5004 RTP/SAVP 0\r\na=recvonly\r\n"
                   "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5\r\n",
              &error);
     assert_non_null(planned);
