@@ -113,15 +113,15 @@ def test_not_janus(case):
     fails(case, case.record(server, "--url", middle.url, *QUICK), "protocol", "answer")
 
 
-def rewritten(case, pattern, replacement):
+def rewritten(case, pattern, replacement, rewrite_request=lambda text: text, options=QUICK):
     """A room with a publisher behind a proxy that changes the offers."""
     server = with_publisher(case, janus.ROOM)
 
     def rewrite(text):
         return re.sub(pattern, replacement, text) if '"type":"offer"' in text.replace(" ", "") else text
-    middle = proxy.Proxy(server, rewrite)
+    middle = proxy.Proxy(server, rewrite, rewrite_request)
     case.on_exit(middle.close)
-    return case.record(server, "--url", middle.url, *QUICK)
+    return case.record(server, "--url", middle.url, *options)
 
 
 def test_garbage_sdp(case):
@@ -139,8 +139,9 @@ def test_plain_rtp_offer(case):
 
 def test_media_unreachable(case):
     """The signalling is fine, but no packet comes back from the media address."""
-    fails(case, rewritten(case, r"(a=candidate:[^\\]* udp \d+ )127\.0\.0\.1 \d+", r"\g<1>127.0.0.1 9"), "media-unreachable",
-          "media|ICE", 70)
+    recording = rewritten(case, r"(a=candidate:\d+ 1 udp \d+ )\S+ \d+", r"\g<1>127.0.0.1 9",
+                          lambda text: re.sub(r"a=candidate:[^\\]*\\r\\n", "", text), ("--max-idle", "40"))
+    fails(case, recording, "media-unreachable", "media|ICE", 70)
 
 
 def test_geofence(case):

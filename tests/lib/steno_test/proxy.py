@@ -6,9 +6,9 @@ import urllib.parse
 
 
 class Proxy:
-    """Passes everything to a Janus; rewrite(text) may change what it answers."""
+    """Passes everything to a Janus; rewrite(text) may change what it answers, rewrite_request(text) what it is asked."""
 
-    def __init__(self, server, rewrite):
+    def __init__(self, server, rewrite, rewrite_request=lambda text: text):
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -16,6 +16,7 @@ class Proxy:
 
             def pass_on(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = outer.rewrite_request(body.decode()).encode()
                 connection = http.client.HTTPConnection("127.0.0.1", outer.port, timeout=60)
                 try:
                     connection.request(self.command, self.path, body or None,
@@ -40,7 +41,9 @@ class Proxy:
                 pass
         self.port = urllib.parse.urlsplit(server.url).port
         self.rewrite = rewrite
+        self.rewrite_request = rewrite_request
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.handle_error = lambda *_: None  # a client that went away
         self.http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}/janus"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
