@@ -14,8 +14,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 typedef struct {
@@ -173,6 +173,16 @@ static int parse(int argc, char **argv, Recorder *recorder)
     return recorder->listening_fd > 2 ? -1 : usage(stderr, 2);
 }
 
+/* Nobody else may be left to take it away. */
+static void remove_socket(int fd)
+{
+    struct sockaddr_un address = {0};
+    socklen_t bytes = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) == 0 && address.sun_path[0])
+        (void)unlink(address.sun_path);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     steno_secret_protect_process();
@@ -194,6 +204,6 @@ int main(int argc, char **argv)
     json_decref(recorder.ended);
     steno_log_free(recorder.log);
     g_main_loop_unref(recorder.loop);
-    close(recorder.listening_fd);
+    remove_socket(recorder.listening_fd);
     return recorder.exit_code;
 }
