@@ -15,6 +15,8 @@ static void read_sender_report(StenoRtp *rtp, const guint8 *data, gsize bytes, g
     if (!track || (track->heard ? ssrc != track->ssrc : ssrc != track->config.ssrc))
         return;
     guint64 ntp = (guint64)rtp_read32(data + 8) << 32 | rtp_read32(data + 12);
+    /* The first one is answered at once: from our answer the sender learns the round trip time. */
+    track->report_at_once |= track->reception.last_sr == 0;
     track->reception.last_sr = (guint32)(ntp >> 16);
     track->reception.last_sr_us = arrival_us;
     rtp_clock_report(rtp, track, ssrc, ntp, rtp_read32(data + 16), arrival_us);

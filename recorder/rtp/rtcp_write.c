@@ -1,10 +1,15 @@
-/* What we report: RR and SDES (RFC 3550 §6.4.2, §6.5), PLI (RFC 4585 §6.3.1), FIR (RFC 5104 §4.3.1) and REMB. */
+/*
+ * What we report: RR and SDES (RFC 3550 §6.4.2, §6.5), PLI (RFC 4585 §6.3.1), FIR (RFC 5104 §4.3.1) and REMB.
+ *
+ * Each track has compounds of its own, and each begins with the track's own report block, as browsers do it. Janus
+ * takes the medium of a whole compound from its first report block: a NACK behind another track's block would be looked
+ * up in that track's history, and a track that no report has named first has no history at all.
+ */
 #include "rtp_internal.h"
 
 #include <string.h>
 
 #define REPORT_BLOCK_BYTES 24
-#define REPORT_BLOCKS_MAX 31
 #define REMB_SSRCS_MAX 255
 
 static void flush(RtpRtcpWriter *writer)
@@ -38,26 +43,6 @@ static void append_description(RtpRtcpWriter *writer)
     memcpy(at + 2, cname, length);
 }
 
-guint8 *rtp_rtcp_reserve(RtpRtcpWriter *writer, guint bytes)
-{
-    if (writer->used + bytes > sizeof writer->data)
-        flush(writer);
-    if (writer->used == 0 && !writer->rtp->config.reduced_size) {
-        /* RFC 3550 §6.1: a compound begins with a report, be it empty, and a CNAME. */
-        (void)append(writer, 201, 0, 8);
-        append_description(writer);
-    }
-    return writer->data + writer->used;
-}
-
-guint8 *rtp_rtcp_feedback(RtpRtcpWriter *writer, guint8 type, guint8 format, guint32 media_ssrc, guint fci_bytes)
-{
-    (void)rtp_rtcp_reserve(writer, 12 + fci_bytes);
-    guint8 *at = append(writer, type, format, 12 + fci_bytes);
-    rtp_write32(at, media_ssrc);
-    return at + 4;
-}
-
 /* RFC 3550 §6.4.1 and A.3. */
 static void write_report_block(const StenoRtp *rtp, RtpTrack *track, guint8 *at)
 {
@@ -78,34 +63,35 @@ static void write_report_block(const StenoRtp *rtp, RtpTrack *track, guint8 *at)
     rtp_write32(at + 20, (guint32)(since_sr_us * 65536 / G_USEC_PER_SEC));
 }
 
-static void append_reports(RtpRtcpWriter *writer, RtpTrack *const *tracks, guint count)
+/* RFC 3550 §6.1: a compound begins with a report, be it empty, and a CNAME. */
+static void open_compound(RtpRtcpWriter *writer)
 {
-    flush(writer);
-    guint8 *at = append(writer, 201, (guint8)count, 8 + REPORT_BLOCK_BYTES * count);
-    for (guint i = 0; i < count; i++)
-        write_report_block(writer->rtp, tracks[i], at + REPORT_BLOCK_BYTES * i);
+    RtpTrack *subject = writer->subject;
+    guint8 *at = append(writer, 201, subject ? 1 : 0, 8 + (subject ? REPORT_BLOCK_BYTES : 0));
+    if (subject) {
+        write_report_block(writer->rtp, subject, at);
+        subject->reported = true;
+        subject->report_at_once = false;
+        subject->reported_us = writer->rtp->now_us;
+    }
     append_description(writer);
 }
 
-/* Of every source that was heard since the last time; an empty one when there is none. */
-static void write_reports(RtpRtcpWriter *writer)
+guint8 *rtp_rtcp_reserve(RtpRtcpWriter *writer, guint bytes)
 {
-    StenoRtp *rtp = writer->rtp;
-    RtpTrack *heard[REPORT_BLOCKS_MAX];
-    guint count = 0, written = 0;
-    for (guint i = 0; i < rtp->n_tracks; i++) {
-        RtpTrack *track = rtp->tracks[i];
-        if (!track->heard || track->fresh || track->reception.received == track->reception.received_prior)
-            continue;
-        heard[count++] = track;
-        if (count == REPORT_BLOCKS_MAX) {
-            append_reports(writer, heard, count);
-            written += count;
-            count = 0;
-        }
-    }
-    if (count > 0 || written == 0)
-        append_reports(writer, heard, count);
+    if (writer->used + bytes > sizeof writer->data)
+        flush(writer);
+    if (writer->used == 0 && (writer->subject || !writer->rtp->config.reduced_size))
+        open_compound(writer);
+    return writer->data + writer->used;
+}
+
+guint8 *rtp_rtcp_feedback(RtpRtcpWriter *writer, guint8 type, guint8 format, guint32 media_ssrc, guint fci_bytes)
+{
+    (void)rtp_rtcp_reserve(writer, 12 + fci_bytes);
+    guint8 *at = append(writer, type, format, 12 + fci_bytes);
+    rtp_write32(at, media_ssrc);
+    return at + 4;
 }
 
 /* draft-alvestrand-rmcat-remb-03 §2.2 */
@@ -152,21 +138,39 @@ static void write_keyframe_request(RtpRtcpWriter *writer, RtpTrack *track)
     track->stats.plis_sent++;
 }
 
+/* From the first packet on, then each interval in which something came. */
+static bool report_is_due(const StenoRtp *rtp, const RtpTrack *track)
+{
+    if (!track->reported || track->report_at_once)
+        return true;
+    return rtp->now_us - track->reported_us >= RTP_REPORT_INTERVAL_US &&
+           track->reception.received != track->reception.received_prior;
+}
+
+static void write_track(RtpRtcpWriter *writer, RtpTrack *track)
+{
+    bool heard = track->heard && !track->fresh;
+    writer->subject = heard ? track : NULL;
+    if (heard && report_is_due(writer->rtp, track))
+        open_compound(writer);
+    rtp_nack_write(writer, track);
+    write_keyframe_request(writer, track);
+    flush(writer);
+}
+
 void rtp_rtcp_write(StenoRtp *rtp)
 {
     RtpRtcpWriter writer; /* not zeroed: it is large, and written before it is read */
     writer.rtp = rtp;
     writer.used = 0;
+    for (guint i = 0; i < rtp->n_tracks; i++)
+        write_track(&writer, rtp->tracks[i]);
+    writer.subject = NULL;
     /* From the first packet on: the sender's estimate of what we can take is best told early. */
-    if (rtp->any_packet && (!rtp->reported || rtp->now_us - rtp->reported_us >= RTP_REPORT_INTERVAL_US)) {
-        rtp->reported = true;
-        rtp->reported_us = rtp->now_us;
-        write_reports(&writer);
+    if (rtp->any_packet && (!rtp->remb_sent || rtp->now_us - rtp->remb_us >= RTP_REPORT_INTERVAL_US)) {
+        rtp->remb_sent = true;
+        rtp->remb_us = rtp->now_us;
         write_remb(&writer);
-    }
-    for (guint i = 0; i < rtp->n_tracks; i++) {
-        rtp_nack_write(&writer, rtp->tracks[i]);
-        write_keyframe_request(&writer, rtp->tracks[i]);
     }
     rtp_twcc_write(&writer);
     flush(&writer);

@@ -146,6 +146,8 @@ typedef struct {
     RtpReception reception;
     RtpTrackClock clock;
 
+    bool reported, report_at_once;
+    gint64 reported_us;
     bool keyframe_wanted;
     bool keyframe_ever;
     gint64 keyframe_us;
@@ -183,8 +185,8 @@ struct StenoRtp {
     RtpTwcc twcc;
     gint64 now_us, previous_tick_us;
     gint64 rtt_us; /* from NACK to its answer */
-    bool any_packet, reported;
-    gint64 reported_us;
+    bool any_packet, remb_sent;
+    gint64 remb_us;
     guint64 unmatched;
 };
 
@@ -241,6 +243,7 @@ gint64 rtp_clock_wall_us(const RtpTrack *track, gint64 rtp_ts);
 /* ---- twcc.c, nack.c, rtcp_write.c */
 typedef struct {
     StenoRtp *rtp;
+    RtpTrack *subject; /* whose report block each compound begins with; NULL: nobody's */
     guint used;
     guint8 data[RTP_RTCP_MAX_BYTES];
 } RtpRtcpWriter;
