@@ -9,14 +9,14 @@
 int cli_assemble(int argc, char **argv)
 {
     CliCommon common = {0};
-    g_autofree char *output = NULL, *outputs = NULL, *audio = NULL, *folder = NULL;
+    g_autofree char *output = NULL, *outputs = NULL, *audio = NULL, *folder = NULL, *log_level = NULL;
     const GOptionEntry entries[] = {
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "folder for finished recordings (default: recordings)",
          "DIR"},
         {"outputs", 0, 0, G_OPTION_ARG_STRING, &outputs, "participant or track (default: as it was asked for)", "KIND"},
         {"audio", 0, 0, G_OPTION_ARG_STRING, &audio, "copy or aac (default: as it was asked for)", "HOW"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &common.json, "tell the result as JSON on standard output", NULL},
-        {"log-level", 0, 0, G_OPTION_ARG_STRING, &common.log_level, "error … trace", "LEVEL"},
+        {"log-level", 0, 0, G_OPTION_ARG_STRING, &log_level, "error … trace", "LEVEL"},
         {NULL},
     };
     GOptionGroup *group = g_option_group_new("assemble", "", "", NULL, NULL);
@@ -26,11 +26,11 @@ int cli_assemble(int argc, char **argv)
     int exit_code = cli_parse(
         "Makes the files of a capture, as often as you like, also of one that a crash cut short.", "CAPTURE",
         "Example:\n  steno assemble /srv/recordings/.spool/01J… --output /srv/recordings\n", group, argc, argv, &rest);
-    g_autofree char *log_level = common.log_level;
     if (exit_code >= 0)
         return exit_code;
     if (g_strv_length(rest) != 1)
         return cli_usage_error("give the folder of one capture; see `steno assemble --help`");
+    common.log_level = log_level;
     if (!cli_apply_common(&common, &error) ||
         !steno_job_assemble(rest[0], output ? output : "recordings", outputs, audio, &folder, &error)) {
         if (common.json) {

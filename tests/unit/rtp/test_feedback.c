@@ -248,9 +248,21 @@ static void test_receiver_report(void **state)
     const guint8 *sdes = sent_rtcp(bench, 202, 1, 0, &bytes);
     assert_memory_equal(sdes + 4, "\x0b\xad\xca\xfe\x01\x0asteno-test\0", 17);
     assert_int_equal(bytes % 4, 0);
+    bench_free(bench);
+}
+
+static void test_silence_is_not_reported(void **state)
+{
+    (void)state;
+    Bench *bench = bench_start(NULL);
+    bench_video(bench, 1, 0);
+    bench_tick(bench, TICK_US);
     forget(bench);
-    bench_tick(bench, 1000000); /* nothing came since: nothing to report */
+    bench_tick(bench, 1100000);
     assert_int_equal(count_rtcp(bench, 201, 1), 0);
+    bench_video(bench, 2, 0);
+    bench_tick(bench, TICK_US);
+    assert_int_equal(count_rtcp(bench, 201, 1), 1);
     bench_free(bench);
 }
 
@@ -459,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_no_feedback),
         cmocka_unit_test(test_feedback_follows_its_own_report),
         cmocka_unit_test(test_receiver_report),
+        cmocka_unit_test(test_silence_is_not_reported),
         cmocka_unit_test(test_jitter),
         cmocka_unit_test(test_many_reports),
         cmocka_unit_test(test_remb),
