@@ -38,6 +38,8 @@ typedef struct {
      * steno_channel_answer(); for plain SDP (no ICE) there is nothing to answer. In a plain offer, exactly one m-line.
      */
     void (*peer_offer)(gpointer user, guint32 peer, const char *participant_id, const StenoSdp *offer);
+    /* A participant's media can't be had, for this reason; the channel goes on trying. */
+    void (*participant_failed)(gpointer user, const char *participant_id, const GError *error);
     void (*peer_closed)(gpointer user, guint32 peer);
     /*
      * What the platform tells of a stream: type is "muted", "unmuted", "layer" (detail: which), "talking" or "silent".

@@ -34,11 +34,12 @@ void steno_job_stop(StenoJob *job, const char *end_reason);
 void steno_job_free(StenoJob *job);
 
 /*
- * Assembles a capture (again) and stores the files below root: what `steno assemble` does. *folder is where they are;
- * the caller frees it. Blocking. outputs and audio may be NULL: as the recording was asked for.
+ * Assembles a capture (again), in the folder `work` (NULL: CAPTURE/out), and stores the files below root: what `steno
+ * assemble` does. *folder is where they are; the caller frees it. Blocking. outputs and audio may be NULL: as the
+ * recording was asked for.
  */
-gboolean steno_job_assemble(const char *capture, const char *root, const char *outputs, const char *audio,
-                            char **folder, GError **error);
+gboolean steno_job_assemble(const char *capture, const char *root, const char *work, const char *outputs,
+                            const char *audio, char **folder, GError **error);
 /* Runs the verifier over a finished recording; its faults go to standard output, or as JSON lines. Returns its exit
  * code. */
 int steno_job_verify(const char *folder, gboolean json, GError **error);

@@ -24,9 +24,8 @@ static void print_line(json_t *line)
 static int fail(const Console *console, const GError *error)
 {
     g_autofree char *words = steno_log_redact(error->message);
-    const char *slug = error->domain == STENO_ERROR ? steno_error_slug((StenoError)error->code) : "internal";
     if (console->json)
-        print_line(json_pack("{s:{s:s, s:s}}", "error", "code", slug, "message", words));
+        print_line(json_pack("{s:o}", "error", steno_error_to_json(error)));
     else
         fprintf(stderr, "steno-assemble: %s\n", words);
     return steno_error_exit_code(error);

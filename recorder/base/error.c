@@ -1,5 +1,7 @@
 #include "steno/base/error.h"
 
+#include "steno/base/log.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -63,6 +65,26 @@ int steno_error_exit_code(const GError *error)
 int steno_error_http_status(StenoError code)
 {
     return row_of(code)->http_status;
+}
+
+json_t *steno_error_to_json(const GError *error)
+{
+    if (!error)
+        return json_null();
+    g_autofree char *words = steno_log_redact(error->message);
+    g_autofree char *valid = g_utf8_make_valid(words, -1);
+    const char *slug = error->domain == STENO_ERROR ? steno_error_slug((StenoError)error->code) : "internal";
+    return json_pack("{s:s, s:s}", "code", slug, "message", valid);
+}
+
+GError *steno_error_from_json(const json_t *json, const char *words)
+{
+    if (!json_is_object(json))
+        return NULL;
+    StenoError code = STENO_ERROR_INTERNAL;
+    const char *message = json_string_value(json_object_get(json, "message"));
+    (void)steno_error_from_slug(json_string_value(json_object_get(json, "code")), &code);
+    return g_error_new_literal(STENO_ERROR, (gint)code, message ? message : words);
 }
 
 static StenoError code_of_errno(int saved_errno)

@@ -102,8 +102,10 @@ static void take_offer(JanusSubscriber *subscriber, json_t *jsep)
     g_autoptr(GError) error = NULL;
     StenoSdp *offer = text ? steno_sdp_parse(text, strlen(text), &error) : NULL;
     if (!offer) {
-        steno_warning(channel->log, "participant %s: Janus' offer cannot be used: %s", participant->id,
-                      error ? error->message : "it has no SDP");
+        if (!error)
+            error = g_error_new_literal(STENO_ERROR, STENO_ERROR_PROTOCOL, "Janus' offer has no session description");
+        steno_warning(channel->log, "participant %s: Janus' offer cannot be used: %s", participant->id, error->message);
+        channel->events.participant_failed(channel->user, participant->id, error);
         janus_subscriber_drop(subscriber, TRUE);
         return;
     }

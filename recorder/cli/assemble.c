@@ -9,12 +9,15 @@
 int cli_assemble(int argc, char **argv)
 {
     CliCommon common = {0};
-    g_autofree char *output = NULL, *outputs = NULL, *audio = NULL, *folder = NULL, *log_level = NULL;
+    g_autofree char *output = NULL, *outputs = NULL, *audio = NULL, *folder = NULL;
+    g_autofree char *log_level = NULL, *work = NULL;
     const GOptionEntry entries[] = {
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "folder for finished recordings (default: recordings)",
          "DIR"},
         {"outputs", 0, 0, G_OPTION_ARG_STRING, &outputs, "participant or track (default: as it was asked for)", "KIND"},
         {"audio", 0, 0, G_OPTION_ARG_STRING, &audio, "copy or aac (default: as it was asked for)", "HOW"},
+        {"work", 0, 0, G_OPTION_ARG_FILENAME, &work,
+         "make the files there first (default: CAPTURE/out); for a full disk", "DIR"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &common.json, "tell the result as JSON on standard output", NULL},
         {"log-level", 0, 0, G_OPTION_ARG_STRING, &log_level, "error … trace", "LEVEL"},
         {NULL},
@@ -32,24 +35,15 @@ int cli_assemble(int argc, char **argv)
         return cli_usage_error("give the folder of one capture; see `steno assemble --help`");
     common.log_level = log_level;
     if (!cli_apply_common(&common, &error) ||
-        !steno_job_assemble(rest[0], output ? output : "recordings", outputs, audio, &folder, &error)) {
-        if (common.json) {
-            json_t *what = json_pack("{s:{s:s, s:s}}", "error", "code", steno_error_slug((StenoError)error->code),
-                                     "message", error->message);
-            json_dumpf(what, stdout, JSON_COMPACT);
-            putchar('\n');
-            json_decref(what);
-        }
+        !steno_job_assemble(rest[0], output ? output : "recordings", work, outputs, audio, &folder, &error)) {
+        if (common.json)
+            cli_print_json(json_pack("{s:o}", "error", steno_error_to_json(error)));
         return cli_fail(error);
     }
-    if (common.json) {
-        json_t *what = json_pack("{s:s, s:s}", "event", "done", "folder", folder);
-        json_dumpf(what, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(what);
-    } else {
+    if (common.json)
+        cli_print_json(json_pack("{s:s, s:s}", "event", "done", "folder", folder));
+    else
         puts(folder);
-    }
     return 0;
 }
 

@@ -32,6 +32,9 @@ int cli_usage_error(const char *format, ...) G_GNUC_PRINTF(1, 2);
  */
 StenoSecret *cli_read_secret(const char *option, const char *value, gboolean bare_path, GError **error);
 
+/* Prints one JSON line, redacted, on standard output; takes the reference. */
+void cli_print_json(json_t *value);
+
 /* Standard options of every command. */
 typedef struct {
     gboolean json;

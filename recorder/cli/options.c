@@ -4,6 +4,7 @@
 #include "steno/base/error.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int cli_fail(const GError *error)
@@ -21,6 +22,16 @@ int cli_usage_error(const char *format, ...)
     va_end(args);
     fprintf(stderr, "steno: %s\n", words);
     return 2;
+}
+
+void cli_print_json(json_t *value)
+{
+    char *line = json_dumps(value, JSON_COMPACT);
+    g_autofree char *redacted = steno_log_redact(line);
+    puts(redacted);
+    fflush(stdout);
+    free(line);
+    json_decref(value);
 }
 
 static gboolean wants_help(int argc, char **argv)

@@ -66,7 +66,10 @@ static gboolean on_job_option(const char *option, const char *value, gpointer us
         return FALSE;
     if (field->kind == STENO_JOB_KIND_SECRET)
         return on_secret(record, field, option, value, error);
-    return steno_job_spec_set(record->spec, field, value ? value : "", error);
+    if (steno_job_spec_set(record->spec, field, value ? value : "", error))
+        return TRUE;
+    g_prefix_error(error, "--%s: ", field->option);
+    return FALSE;
 }
 
 /* The row's words, with its default behind them. */
@@ -109,15 +112,6 @@ static GOptionGroup *option_group(Record *record)
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
 
-static void print_json(json_t *event)
-{
-    char *line = json_dumps(event, JSON_COMPACT);
-    g_autofree char *redacted = steno_log_redact(line);
-    puts(redacted);
-    fflush(stdout);
-    free(line);
-}
-
 static void end_line(Record *record)
 {
     if (record->line_open)
@@ -150,7 +144,7 @@ static void on_event(gpointer user, json_t *event)
     if (record->common.json) {
         /* States come by on_state, for those of the job too. */
         if (g_strcmp0(name, "state") != 0)
-            print_json(event);
+            cli_print_json(json_incref(event));
     } else if (g_strcmp0(name, "stats") == 0 && record->terminal) {
         print_stats(record, event);
     }
@@ -169,9 +163,7 @@ static void on_state(gpointer user, const char *state)
     g_free(record->state);
     record->state = g_strdup(state);
     if (record->common.json) {
-        json_t *event = json_pack("{s:s, s:s}", "event", "state", "state", state);
-        print_json(event);
-        json_decref(event);
+        cli_print_json(json_pack("{s:s, s:s}", "event", "state", "state", state));
     } else {
         end_line(record);
         fprintf(stderr, "steno: %s\n", state);
@@ -182,15 +174,8 @@ static void print_done(const Record *record, const char *folder, const char *cap
                        const GError *error)
 {
     if (record->common.json) {
-        json_t *what =
-            error ? json_pack("{s:s, s:s}", "code",
-                              error->domain == STENO_ERROR ? steno_error_slug((StenoError)error->code) : "internal",
-                              "message", error->message)
-                  : json_null();
-        json_t *event = json_pack("{s:s, s:s?, s:s?, s:s, s:o}", "event", "done", "folder", folder, "capture", capture,
-                                  "end_reason", end_reason, "error", what);
-        print_json(event);
-        json_decref(event);
+        cli_print_json(json_pack("{s:s, s:s?, s:s?, s:s, s:o}", "event", "done", "folder", folder, "capture", capture,
+                                 "end_reason", end_reason, "error", steno_error_to_json(error)));
         return;
     }
     if (error)

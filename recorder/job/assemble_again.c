@@ -24,13 +24,13 @@ static void on_done(gpointer user, const GError *error)
     g_main_loop_quit(foreground->loop);
 }
 
-gboolean steno_job_assemble(const char *capture, const char *root, const char *outputs, const char *audio,
-                            char **folder, GError **error)
+gboolean steno_job_assemble(const char *capture, const char *root, const char *work, const char *outputs,
+                            const char *audio, char **folder, GError **error)
 {
     static const AssemblerEvents events = {.progress = ignore_progress, .done = on_done};
     if (!steno_sink_local.check(root, error))
         return FALSE;
-    g_autofree char *assembled = g_build_filename(capture, "out", NULL);
+    g_autofree char *assembled = work ? g_strdup(work) : g_build_filename(capture, "out", NULL);
     g_autofree char *asked_outputs = outputs ? g_strdup(outputs) : job_capture_setting(capture, "outputs");
     g_autofree char *asked_audio = audio ? g_strdup(audio) : job_capture_setting(capture, "audio");
     Foreground foreground = {.loop = g_main_loop_new(NULL, FALSE)};

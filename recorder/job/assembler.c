@@ -37,15 +37,10 @@ static void take_line(Assembler *assembler, const char *line)
 {
     json_t *message = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
     const json_t *progress = json_object_get(message, "progress");
-    const json_t *error = json_object_get(message, "error");
-    StenoError code = STENO_ERROR_INTERNAL;
     if (json_is_number(progress))
         assembler->events->progress(assembler->user, json_number_value(progress));
-    if (json_is_object(error) && !assembler->error) {
-        const char *words = json_string_value(json_object_get(error, "message"));
-        (void)steno_error_from_slug(json_string_value(json_object_get(error, "code")), &code);
-        assembler->error = g_error_new_literal(STENO_ERROR, (gint)code, words ? words : "the assembly failed");
-    }
+    if (!assembler->error)
+        assembler->error = steno_error_from_json(json_object_get(message, "error"), "the assembly failed");
     json_decref(message);
 }
 

@@ -153,15 +153,11 @@ static void recorder_died(StenoJob *job, const char *how)
 
 static void take_ending(StenoJob *job, const json_t *told)
 {
-    const json_t *error = json_object_get(told, "error");
-    StenoError code = STENO_ERROR_INTERNAL;
+    GError *error = steno_error_from_json(json_object_get(told, "error"), "the recorder failed");
     g_free(job->end_reason);
     job->end_reason = g_strdup(json_string_value(json_object_get(told, "end_reason")));
-    if (!json_is_object(error))
-        return;
-    const char *words = json_string_value(json_object_get(error, "message"));
-    (void)steno_error_from_slug(json_string_value(json_object_get(error, "code")), &code);
-    set_error(job, g_error_new_literal(STENO_ERROR, (gint)code, words ? words : "the recorder failed"));
+    if (error)
+        set_error(job, error);
 }
 
 static void on_recorder_exited(gpointer user, const json_t *told, const char *how)

@@ -36,15 +36,6 @@ static void send_event(Recorder *recorder, json_t *event)
         (void)steno_ipc_send(recorder->client, json_incref(event));
 }
 
-static json_t *error_to_json(const GError *error)
-{
-    if (!error)
-        return json_null();
-    g_autofree char *words = steno_log_redact(error->message);
-    const char *slug = error->domain == STENO_ERROR ? steno_error_slug(error->code) : "internal";
-    return json_pack("{s:s, s:s}", "code", slug, "message", words);
-}
-
 static void on_session_event(gpointer user, json_t *event)
 {
     send_event(user, event);
@@ -55,7 +46,7 @@ static void on_session_ended(gpointer user, const char *end_reason, const GError
     Recorder *recorder = user;
     recorder->exit_code = steno_error_exit_code(error);
     recorder->ended =
-        json_pack("{s:s, s:s, s:o}", "event", "ended", "end_reason", end_reason, "error", error_to_json(error));
+        json_pack("{s:s, s:s, s:o}", "event", "ended", "end_reason", end_reason, "error", steno_error_to_json(error));
     send_event(recorder, recorder->ended);
     if (recorder->client)
         steno_ipc_flush(recorder->client, 1000);

@@ -23,11 +23,8 @@ void session_tell(StenoSession *session, json_t *event)
 static void tell_state(StenoSession *session, const char *state, const GError *error)
 {
     json_t *event = json_pack("{s:s, s:s}", "event", "state", "state", state);
-    if (error) {
-        g_autofree char *words = steno_log_redact(error->message);
-        json_object_set_new(event, "error",
-                            json_pack("{s:s, s:s}", "code", steno_error_slug(error->code), "message", words));
-    }
+    if (error)
+        json_object_set_new(event, "error", steno_error_to_json(error));
     session_tell(session, event);
 }
 
@@ -100,6 +97,7 @@ static gboolean part_end(StenoSession *session, GError **error)
 static void on_participant_joined(gpointer user, const StenoParticipant *participant)
 {
     StenoSession *session = user;
+    session->seen++;
     g_hash_table_replace(session->participants, g_strdup(participant->id), g_strdup(participant->name));
     if (session->capture)
         tell_participant(session, participant->id, participant->name);
@@ -111,6 +109,21 @@ static void on_participant_left(gpointer user, const char *participant_id)
     session_tell(session, json_pack("{s:s, s:s}", "event", "participant_left", "participant", participant_id));
     session_tracks_forgive(session, participant_id);
     g_hash_table_remove(session->participants, participant_id);
+}
+
+/* Why somebody's media did not come: the reason of the whole, when nobody's does. */
+static void remember_failure(StenoSession *session, const GError *error)
+{
+    g_clear_error(&session->last_failure);
+    session->last_failure = g_error_copy(error);
+}
+
+static void on_participant_failed(gpointer user, const char *participant_id, const GError *error)
+{
+    StenoSession *session = user;
+    remember_failure(session, error);
+    session_tell(session, json_pack("{s:s, s:s, s:o}", "event", "participant_failed", "participant", participant_id,
+                                    "error", steno_error_to_json(error)));
 }
 
 static void on_peer_offer(gpointer user, guint32 peer, const char *participant_id, const StenoSdp *offer)
@@ -207,6 +220,7 @@ static const StenoChannelEvents channel_events = {
     .participant_joined = on_participant_joined,
     .participant_left = on_participant_left,
     .peer_offer = on_peer_offer,
+    .participant_failed = on_participant_failed,
     .peer_closed = on_peer_closed,
     .stream_event = on_stream_event,
     .state = on_channel_state,
@@ -244,9 +258,8 @@ static void on_net_failed(gpointer user, guint32 peer, const GError *error)
     steno_warning(session->log, "peer=%u: media path failed: %s", peer, error ? error->message : "closed by the peer");
     json_t *event = json_pack("{s:s, s:i}", "event", "peer_failed", "peer", (int)peer);
     if (error) {
-        g_autofree char *words = steno_log_redact(error->message);
-        json_object_set_new(event, "error",
-                            json_pack("{s:s, s:s}", "code", steno_error_slug(error->code), "message", words));
+        remember_failure(session, error);
+        json_object_set_new(event, "error", steno_error_to_json(error));
     }
     session_tell(session, event);
     /* What fails before anything was recorded is an end with its reason; later, the others' media matter more. */
@@ -317,18 +330,24 @@ static gboolean on_second(gpointer data)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-/* Packets came, but not one was media: say that rather than "nothing to record". */
-static void check_validity(StenoSession *session)
+/* Nothing came: was it for a reason that we know? */
+static void explain_nothing(StenoSession *session)
 {
     NetTotals totals;
     session_net_totals(session->net, &totals);
-    if (session->end_error || totals.frames > 0 || totals.invalid == 0)
+    if (session->end_error || totals.frames > 0 || session->later)
         return;
-    g_set_error(&session->end_error, STENO_ERROR, STENO_ERROR_MEDIA_INVALID,
-                "%" G_GUINT64_FORMAT
-                " packets arrived, but none was valid media: check that the SRTP keys, the payload "
-                "types and the codecs are those of the session description",
-                totals.invalid);
+    if (session->last_failure)
+        session->end_error = g_steal_pointer(&session->last_failure);
+    else if (totals.invalid > 0)
+        g_set_error(&session->end_error, STENO_ERROR, STENO_ERROR_MEDIA_INVALID,
+                    "%" G_GUINT64_FORMAT " packets arrived, but none was valid media: check that the SRTP keys, the "
+                    "payload types and the codecs are those of the session description",
+                    totals.invalid);
+    else
+        g_set_error(&session->end_error, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED,
+                    "nothing was recorded: nobody sent sound or pictures while we were there (%u participants seen)",
+                    session->seen);
 }
 
 static gboolean end_now(gpointer data)
@@ -339,7 +358,7 @@ static gboolean end_now(gpointer data)
         g_source_remove(session->second_timer);
     session->second_timer = 0;
     session_net_close_all(session->net);
-    check_validity(session);
+    explain_nothing(session);
     json_t *event = json_pack("{s:s, s:s, s:s}", "event", "state", "state", "ended", "end_reason", session->end_reason);
     if (session->capture)
         steno_capture_event(session->capture, event);
@@ -403,6 +422,7 @@ StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPla
     session->user = user;
     session->folder = g_strdup(place->capture);
     session->part = place->first_part;
+    session->later = place->first_part > 1;
     session->zero_wall_us = place->zero_wall_us;
     session->recording = describe_recording(job);
     session->participants = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -447,6 +467,7 @@ void steno_session_free(StenoSession *session)
     session_tracks_clear(session);
     g_hash_table_unref(session->answered);
     json_decref(session->recording);
+    g_clear_error(&session->last_failure);
     g_clear_error(&session->end_error);
     g_free(session->end_reason);
     g_free(session->folder);

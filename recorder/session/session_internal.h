@@ -205,6 +205,9 @@ struct StenoSession {
     gint64 joined_mono_us; /* when the recording began, also under an earlier recorder; 0: not yet */
     gint64 came_mono_us;   /* when this recorder joined */
     guint second_timer, end_timer;
+    gboolean later; /* another recorder was here before and may have recorded something */
+    guint seen;     /* participants so far */
+    GError *last_failure;
     char *end_reason;
     GError *end_error;
 };

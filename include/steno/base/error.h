@@ -8,6 +8,7 @@
 #define STENO_BASE_ERROR_H
 
 #include <glib.h>
+#include <jansson.h>
 
 #define STENO_ERROR (steno_error_quark())
 
@@ -35,6 +36,14 @@ int steno_error_exit_code(const GError *error);
 
 /* The HTTP status of an error of this domain. */
 int steno_error_http_status(StenoError code);
+
+/*
+ * {"code": slug, "message": words}, redacted; of another domain the code is "internal". NULL is null. The caller owns
+ * the reference.
+ */
+json_t *steno_error_to_json(const GError *error);
+/* Back again; NULL when it is no object. `words` stand in for a message that is missing. */
+GError *steno_error_from_json(const json_t *json, const char *words);
 
 /*
  * Sets *error from errno: ENOSPC and EDQUOT become STORAGE_FULL, EACCES, EPERM, EROFS and ENOENT STORAGE_UNWRITABLE,

@@ -96,7 +96,15 @@ static void on_state(gpointer user, StenoChannelState state, const GError *error
         close_channel(probe);
 }
 
-static const StenoChannelEvents channel_events = {.participant_joined = on_joined,
+static void on_failed(gpointer user, const char *participant_id, const GError *error)
+{
+    (void)user;
+    tell(json_pack("{s:s, s:s, s:o}", "event", "participant_failed", "id", participant_id, "error",
+                   steno_error_to_json(error)));
+}
+
+static const StenoChannelEvents channel_events = {.participant_failed = on_failed,
+                                                  .participant_joined = on_joined,
                                                   .participant_left = on_left,
                                                   .peer_offer = on_offer,
                                                   .peer_closed = on_peer_closed,
