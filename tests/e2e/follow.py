@@ -93,7 +93,9 @@ def test_second_picture(case):
         by_tag[next(f.tag for f in pictures if f.tag is not None)] = pictures
     assert sorted(by_tag) == [1, 5], sorted(by_tag)
     whole(case, "camera", by_tag[1], media.mjr_numbers(mjr + "-video-1.mjr"))
-    whole(case, "screen", by_tag[5], media.mjr_numbers(mjr + "-video-2.mjr"))
+    # Janus closes its own recording of a stream that is taken away before it has passed on the last frames.
+    screen = media.mjr_numbers(mjr + "-video-2.mjr")
+    whole(case, "screen", [f for f in by_tag[5] if f.number is None or f.number <= screen[-1]], screen)
     events = [e["event"] for e in lines(done)]
     assert events.count("track_added") == 3 and events.count("track_removed") >= 1, events
 
