@@ -7,12 +7,30 @@
 
 #define EXCERPT_BYTES 40 /* of a wrong line, in an error */
 
+/* The start of what somebody else wrote, for a terminal: what does not print becomes \xNN, a byte each. */
+static char *excerpt(const char *text)
+{
+    GString *shown = g_string_new(NULL);
+    const char *end = text + strnlen(text, EXCERPT_BYTES);
+    while (text < end) {
+        gunichar c = g_utf8_get_char_validated(text, -1);
+        gboolean valid = c != (gunichar)-1 && c != (gunichar)-2;
+        const char *next = valid ? g_utf8_next_char(text) : text + 1;
+        if (valid && g_unichar_isprint(c))
+            g_string_append_len(shown, text, next - text);
+        else
+            for (const char *byte = text; byte < next; byte++)
+                g_string_append_printf(shown, "\\x%02x", (guint)(guchar)*byte);
+        text = next;
+    }
+    return g_string_free(shown, FALSE);
+}
+
 gboolean steno_sdp_fail(const StenoSdpReader *reader, const char *value, const char *words)
 {
-    g_autofree char *start = g_strndup(value ? value : "", EXCERPT_BYTES);
-    g_autofree char *valid = g_utf8_make_valid(start, -1);
+    g_autofree char *shown = excerpt(value ? value : "");
     g_set_error(reader->error, STENO_ERROR, STENO_ERROR_SDP_INVALID, "session description, line %u: %s, at '%s'",
-                reader->line, words, valid);
+                reader->line, words, shown);
     return FALSE;
 }
 

@@ -16,7 +16,7 @@ typedef struct {
     GError **error;
 } StenoSdpReader;
 
-/* SDP_INVALID "line N: <words>, at '<start of value>'". Returns FALSE, for `return`. */
+/* SDP_INVALID "line N: <words>, at '<start of value>'", what does not print as \xNN. Returns FALSE, for `return`. */
 gboolean steno_sdp_fail(const StenoSdpReader *reader, const char *value, const char *words);
 
 /* One attribute ("a=" is off); value is NULL for a flag. FALSE with reader->error set when it matters and is wrong. */

@@ -1,6 +1,6 @@
 /*
  * Any bytes as a session description. What is read must make an answer that can be read again, with as many m-lines,
- * and in which no value of the offer has become a line of its own.
+ * and in which no value of the offer has become a line of its own. What is refused is said in words that print.
  */
 #include "steno/sdp.h"
 
@@ -28,12 +28,24 @@ static void check_lines(const char *answer)
     }
 }
 
+static void check_words(const char *words)
+{
+    if (strlen(words) > 400 || !g_utf8_validate(words, -1, NULL))
+        abort();
+    for (; *words; words = g_utf8_next_char(words)) {
+        if (g_unichar_iscntrl(g_utf8_get_char(words)))
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     GError *error = NULL;
     StenoSdp *offer = steno_sdp_parse((const char *)data, bytes, &error);
     if ((offer == NULL) != (error != NULL))
         abort();
+    if (error)
+        check_words(error->message);
     g_clear_error(&error);
     if (!offer)
         return 0;

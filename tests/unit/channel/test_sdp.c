@@ -213,6 +213,28 @@ static void never_shows_keys(void **state)
     }
 }
 
+/* Errors go to terminals, which obey what they are told. */
+static void errors_quote_only_what_prints(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *quoted;
+    } cases[] = {
+        {V0 "a=\033]0;title\007\033[2J\r\n", "at 'a=\\x1b]0;title\\x07\\x1b[2J'"},
+        {"\177\b\033c", "at '\\x7f\\x08\\x1bc'"},
+        {V0 "m=audio\t9\r\n", "at 'audio\\x099'"},
+        {V0 "m=\302\2332J\r\n", "at '\\xc2\\x9b2J'"},                /* a control sequence in one character */
+        {V0 "m=\342\200\256oidua\r\n", "at '\\xe2\\x80\\xaeoidua'"}, /* writes the rest from right to left */
+        {V0 "m=\377\376\r\n", "at '\\xff\\xfe'"},                    /* no UTF-8 */
+        {V0 "m=caf\303\251 \344\275\240\r\n", "at 'caf\303\251 \344\275\240'"}, /* people's letters stay */
+        {V0 "m=0123456789012345678901234567890123456789more\r\n", "at '0123456789012345678901234567890123456789'"},
+        {V0 "m=012345678901234567890123456789012345678\303\251more\r\n",
+         "at '012345678901234567890123456789012345678\303\251'"}, /* never half a character */
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
+        expect_invalid(cases[i].text, cases[i].quoted);
+}
+
 static void keeps_its_ceilings(void **state)
 {
     (void)state;
@@ -386,6 +408,7 @@ int main(void)
         cmocka_unit_test(reads_what_tools_write),
         cmocka_unit_test(names_the_line_that_is_wrong),
         cmocka_unit_test(never_shows_keys),
+        cmocka_unit_test(errors_quote_only_what_prints),
         cmocka_unit_test(keeps_its_ceilings),
         cmocka_unit_test(answers_a_janus_offer),
         cmocka_unit_test(takes_only_what_is_recorded),
