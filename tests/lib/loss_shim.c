@@ -344,6 +344,8 @@ int close(int fd)
         while (shim.held[fd]) {
             Held *held = shim.held[fd];
             shim.held[fd] = held->next;
+            /* What should have overtaken it never came: it is lost after all. */
+            lose(held->data, held->data[1] >= 192 && held->data[1] <= 223, (ssize_t)held->bytes);
             free(held);
         }
         shim.kind[fd] = 0;
