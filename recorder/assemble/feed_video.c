@@ -10,6 +10,9 @@
 #define LAST_FRAME_TICKS (VIDEO_HZ / 30)
 /* A frame that is earlier than the one before by no more than this was reordered (B-frames); more is another clock. */
 #define REORDER_MAX_TICKS VIDEO_HZ
+/* With B-frames, at least one of so many steps goes back; at a layer switch one of hundreds does, by the SFU's guess.
+ */
+#define REORDER_ONE_OF 16
 
 typedef struct {
     Feed feed;
@@ -26,8 +29,17 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Does the encoder reorder? Else what goes back is a clock's fault, and pictures must stay in their order. */
+static gboolean has_b_frames(const GArray *items, guint from, guint until)
+{
+    guint back = 0;
+    for (guint i = from + 1; i < until; i++)
+        back += g_array_index(items, FeedItem, i).pts < g_array_index(items, FeedItem, i - 1).pts;
+    return back > (until - from) / REORDER_ONE_OF;
+}
+
 /*
- * Decode times for [from, until), one run: the presentation times in order, early enough for every frame. Without
+ * Decode times for [from, until), one stretch: the presentation times in order, early enough for every frame. Without
  * B-frames that is the presentation time itself.
  */
 static void derive_dts(GArray *items, guint from, guint until)
@@ -68,9 +80,13 @@ static void order(const PlanStream *stream, GArray *items)
     gboolean may_reorder = stream->codec == STENO_CODEC_H264 || stream->codec == STENO_CODEC_H265;
     for (guint from = 0, until; may_reorder && from < items->len; from = until) {
         guint run = g_array_index(items, FeedItem, from).run;
-        for (until = from; until < items->len && g_array_index(items, FeedItem, until).run == run; until++)
-            ;
-        derive_dts(items, from, until);
+        for (until = from + 1; until < items->len; until++) {
+            const FeedItem *item = &g_array_index(items, FeedItem, until);
+            if (item->run != run || feed_frame(stream, item)->flags & FRAME_STRETCH)
+                break;
+        }
+        if (has_b_frames(items, from, until))
+            derive_dts(items, from, until);
     }
     make_monotonic(items);
 }

@@ -14,6 +14,7 @@ typedef struct {
     AVFormatContext *context;
     GPtrArray *feeds;   /* of Feed, one a stream */
     AVPacket **waiting; /* the next packet of each; size 0: the end */
+    gint64 *last_dts;   /* of each, in the container's time base */
     char *path;
     gboolean header;
 } Mux;
@@ -111,6 +112,20 @@ static int earliest(const Mux *mux)
     return best;
 }
 
+/*
+ * Ticks of the container may be coarser than the feed's. Two packets of a stream never get the same one: an SFU gives
+ * two frames one RTP time when it switches layers.
+ */
+static void rescale(Mux *mux, int stream, AVPacket *packet)
+{
+    const Feed *feed = mux->feeds->pdata[stream];
+    av_packet_rescale_ts(packet, feed->time_base, mux->context->streams[stream]->time_base);
+    if (packet->dts <= mux->last_dts[stream])
+        packet->dts = mux->last_dts[stream] + 1;
+    packet->pts = MAX(packet->pts, packet->dts);
+    mux->last_dts[stream] = packet->dts;
+}
+
 static gboolean write_packets(Mux *mux, MuxProgress progress, gpointer user, GError **error)
 {
     for (guint i = 0; i < mux->feeds->len; i++)
@@ -118,10 +133,9 @@ static gboolean write_packets(Mux *mux, MuxProgress progress, gpointer user, GEr
             return FALSE;
     int stream;
     while ((stream = earliest(mux)) >= 0) {
-        Feed *feed = mux->feeds->pdata[stream];
         AVPacket *packet = mux->waiting[stream];
         packet->stream_index = stream;
-        av_packet_rescale_ts(packet, feed->time_base, mux->context->streams[stream]->time_base);
+        rescale(mux, stream, packet);
         int code = av_write_frame(mux->context, packet);
         if (code >= 0 && mux->context->pb->error < 0)
             code = mux->context->pb->error;
@@ -210,6 +224,7 @@ static void mux_clear(Mux *mux, guint n_streams)
     for (guint i = 0; i < n_streams; i++)
         av_packet_free(&mux->waiting[i]);
     g_free(mux->waiting);
+    g_free(mux->last_dts);
     g_ptr_array_unref(mux->feeds);
     g_free(mux->path);
 }
@@ -218,12 +233,16 @@ gboolean mux_write(Model *model, const PlanOutput *output, const char *folder, c
                    gpointer user, MuxResult *result, GError **error)
 {
     guint n = output->streams->len;
-    Mux mux = {.feeds = g_ptr_array_new_with_free_func(feed_free), .waiting = g_new0(AVPacket *, n)};
+    Mux mux = {.feeds = g_ptr_array_new_with_free_func(feed_free),
+               .waiting = g_new0(AVPacket *, n),
+               .last_dts = g_new(gint64, n)};
     g_autofree char *temporary = g_strconcat(MUX_TEMPORARY_PREFIX, name, NULL);
     g_autofree char *path = g_build_filename(folder, name, NULL);
     mux.path = g_build_filename(folder, temporary, NULL);
-    for (guint i = 0; i < n; i++)
+    for (guint i = 0; i < n; i++) {
         mux.waiting[i] = av_packet_alloc();
+        mux.last_dts[i] = G_MININT64;
+    }
     *result = (MuxResult){0};
     gboolean done = avformat_alloc_output_context2(&mux.context, NULL, plan_muxer(output->container), NULL) >= 0;
     if (!done)

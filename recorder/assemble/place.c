@@ -1,5 +1,5 @@
 /* Frames of one participant → the recording's time, by all evidence there is. */
-#include "timeline.h"
+#include "step.h"
 #include "track.h"
 
 /* Sender reports within this time vote together on the offset between the sender's clock and ours. */
@@ -10,6 +10,8 @@
 #define BELIEF_US 5000000
 /* A report may lie this much outside of the frames of its stretch. */
 #define CLOCK_SLACK_S 30
+/* A clock that steps more often in one stretch is none: no more lines than that. */
+#define STEPS_MAX 1000
 /* Frames that vote where there are no reports. */
 #define EVIDENCE_MAX 20000
 /* Reports are late by what the sender or a server needed to make them; arrivals by all that the network did. */
@@ -42,7 +44,7 @@ static gint64 offset_near(TrackScan *const *scans, guint n, guint part, const Mo
     return offset;
 }
 
-/* The points of the reports that belong to the stretch. */
+/* The points of the reports that belong to the stretch, in the order in which they came. */
 static GArray *report_points(TrackScan *const *scans, guint n, const TrackScan *scan, const Stretch *stretch)
 {
     const ModelTrack *track = scan->track;
@@ -76,11 +78,10 @@ static GArray *frame_points(const TrackScan *scan, const Stretch *stretch)
     return points;
 }
 
-static void fit(TrackScan *const *scans, guint n, const TrackScan *scan, Stretch *stretch)
+static void fit(const TrackScan *scan, const GArray *reports, Stretch *stretch)
 {
     guint32 hz = scan->track->clock_hz;
     const IndexFrame *first = frame_at(scan, stretch->from);
-    g_autoptr(GArray) reports = report_points(scans, n, scan, stretch);
     if (reports->len > 0) {
         timeline_fit(&stretch->line, (TimelinePoint *)(void *)reports->data, reports->len, hz, REPORT_QUANTILE);
         if (ABS(timeline_wall_us(&stretch->line, first->rtp_ts) - first->wall_us) <= BELIEF_US)
@@ -96,7 +97,47 @@ static void stretch_clear(gpointer data)
     timeline_clear(&((Stretch *)data)->line);
 }
 
-static GArray *find_stretches(const TrackScan *scan)
+static void add_stretch(const TrackScan *scan, guint from, guint until, const GArray *reports, GArray *stretches)
+{
+    Stretch stretch = {.from = from, .until = until};
+    fit(scan, reports, &stretch);
+    g_array_append_val(stretches, stretch);
+}
+
+/*
+ * One stretch by the arrivals; by the reports it may be more: each line that they lie on is one, so that a step of the
+ * sender's clock moves only what comes after it.
+ */
+static void add_by_lines(const TrackScan *scan, const StepFrames *frames, guint from, const GArray *reports,
+                         GArray *stretches)
+{
+    const TimelinePoint *points = (const TimelinePoint *)(void *)reports->data;
+    g_autofree gint *line_of = g_new(gint, reports->len);
+    if (reports->len == 0 || step_sort_reports(points, reports->len, frames->clock_hz, line_of) == 0) {
+        add_stretch(scan, from, frames->n, reports, stretches);
+        return;
+    }
+    g_autoptr(GArray) line = g_array_new(FALSE, FALSE, sizeof(TimelinePoint));
+    gint number = STEP_ASTRAY;
+    for (guint i = 0, steps = 0; i < reports->len; i++) {
+        guint first;
+        if (line_of[i] == STEP_ASTRAY)
+            continue;
+        if (number != line_of[i] && line->len > 0 && steps < STEPS_MAX) {
+            steps++;
+            if (step_locate(frames, from, &g_array_index(line, TimelinePoint, line->len - 1), &points[i], &first)) {
+                add_stretch(scan, from, first, line, stretches);
+                g_array_set_size(line, 0);
+                from = first;
+            }
+        }
+        number = line_of[i];
+        g_array_append_val(line, points[i]);
+    }
+    add_stretch(scan, from, frames->n, line, stretches);
+}
+
+static GArray *find_stretches(TrackScan *const *scans, guint n_scans, const TrackScan *scan)
 {
     guint n = scan->frames->len;
     g_autofree gint64 *rtp_ts = g_new(gint64, n);
@@ -114,9 +155,19 @@ static GArray *find_stretches(const TrackScan *scan)
             .from = i ? g_array_index(starts, guint, i - 1) : 0,
             .until = i < starts->len ? g_array_index(starts, guint, i) : n,
         };
-        g_array_append_val(stretches, stretch);
+        StepFrames frames = {rtp_ts, arrival_us, stretch.until, scan->track->clock_hz};
+        g_autoptr(GArray) reports = report_points(scans, n_scans, scan, &stretch);
+        add_by_lines(scan, &frames, stretch.from, reports, stretches);
     }
     return stretches;
+}
+
+/* How far a gap lies outside of the frames of a stretch, in ticks. */
+static gint64 ticks_outside(const TrackScan *scan, const ModelGap *gap, const Stretch *stretch)
+{
+    gint64 before = frame_at(scan, stretch->from)->rtp_ts - gap->rtp_ts;
+    gint64 after = gap->until_rtp_ts - frame_at(scan, stretch->until - 1)->rtp_ts;
+    return MAX(MAX(before, after), 0);
 }
 
 static void place_gaps(const TrackScan *scan, const GArray *stretches)
@@ -125,15 +176,19 @@ static void place_gaps(const TrackScan *scan, const GArray *stretches)
         ModelGap *gap = &g_array_index(scan->track->gaps, ModelGap, g);
         if (gap->until_rtp_ts <= gap->rtp_ts)
             continue;
+        const Stretch *nearest = NULL;
+        gint64 least = scan->track->clock_hz; /* further away it has no place here */
         for (guint s = 0; s < stretches->len; s++) {
             const Stretch *stretch = &g_array_index(stretches, Stretch, s);
-            gint64 first = frame_at(scan, stretch->from)->rtp_ts;
-            gint64 last = frame_at(scan, stretch->until - 1)->rtp_ts;
-            if (gap->rtp_ts < first - scan->track->clock_hz || gap->until_rtp_ts > last + scan->track->clock_hz)
-                continue;
-            gap->from_us = timeline_wall_us(&stretch->line, gap->rtp_ts);
-            gap->until_us = timeline_wall_us(&stretch->line, gap->until_rtp_ts);
-            break;
+            gint64 outside = ticks_outside(scan, gap, stretch);
+            if (outside < least || (!nearest && outside == least)) {
+                nearest = stretch;
+                least = outside;
+            }
+        }
+        if (nearest) {
+            gap->from_us = timeline_wall_us(&nearest->line, gap->rtp_ts);
+            gap->until_us = timeline_wall_us(&nearest->line, gap->until_rtp_ts);
         }
     }
 }
@@ -169,9 +224,13 @@ static gint compare_gaps(gconstpointer a, gconstpointer b)
 static void place_frames(Model *model, TrackScan *scan, const GArray *stretches)
 {
     gint64 delay = scan->track->codec == STENO_CODEC_OPUS ? TRACK_OPUS_DELAY_US : 0;
-    guint unbelievable = 0;
+    guint unbelievable = 0, longest = 0;
     for (guint s = 0; s < stretches->len; s++) {
         const Stretch *stretch = &g_array_index(stretches, Stretch, s);
+        if (stretch->until - stretch->from > longest) {
+            longest = stretch->until - stretch->from;
+            scan->drift_ppm = timeline_drift_ppm(&stretch->line);
+        }
         if (s > 0)
             frame_at(scan, stretch->from)->flags |= FRAME_STRETCH;
         for (guint i = stretch->from; i < stretch->until; i++) {
@@ -190,8 +249,6 @@ static void place_frames(Model *model, TrackScan *scan, const GArray *stretches)
             scan->last_us = MAX(scan->last_us, frame->wall_us);
         }
     }
-    if (stretches->len > 0)
-        scan->drift_ppm = timeline_drift_ppm(&g_array_index(stretches, Stretch, 0).line);
     if (unbelievable > 0)
         model_problem(model, "part %u, track %u: %u frames left out, their time cannot be", scan->track->part,
                       scan->track->number, unbelievable);
@@ -201,9 +258,7 @@ void track_place(Model *model, TrackScan *const *scans, guint n)
 {
     for (guint i = 0; i < n; i++) {
         TrackScan *scan = scans[i];
-        g_autoptr(GArray) stretches = find_stretches(scan);
-        for (guint s = 0; s < stretches->len; s++)
-            fit(scans, n, scan, &g_array_index(stretches, Stretch, s));
+        g_autoptr(GArray) stretches = find_stretches(scans, n, scan);
         place_frames(model, scan, stretches);
         place_gaps(scan, stretches);
         tell_undecodable(scan);

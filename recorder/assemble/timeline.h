@@ -4,6 +4,13 @@
  * The live mapping (frames' wall_us) jumps when the first sender report comes and trembles with each. Here all evidence
  * is there at once, so that one smooth line is laid through it: intervals between frames stay as even as the sender's
  * clock.
+ *
+ * Where the sender's clock jumped (seen by arrivals, below) or stepped (seen by reports, step.h), one stretch ends and
+ * the next begins with a line of its own: no frame pays for what happened after it. A step that leaves a hole in the
+ * recording's time is filled by the feeds: silence, or the last picture. One that goes back would put frames onto time
+ * that is already taken. Nothing is dropped for it and no packet passes another: sound slides, each packet as near to
+ * its time as a quarter of the one before it allows, until it has caught up (0.3 s in 1.2 s; AAC, where samples are
+ * squeezed below what is heard, 25 ms a second); pictures are on time as soon as theirs comes.
  */
 #ifndef STENO_ASSEMBLE_TIMELINE_H
 #define STENO_ASSEMBLE_TIMELINE_H

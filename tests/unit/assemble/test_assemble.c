@@ -87,11 +87,15 @@ static char *path_of(const Place *place, guint output)
     return g_build_filename(place->output, json_string_value(json_object_get(output_of(place, output), "file")), NULL);
 }
 
-/* Every stream decodes without a word. */
+/*
+ * Every stream decodes without a word. Times are passed on as they are: else ffmpeg rounds them to a constant rate and
+ * complains about what it made itself.
+ */
 static void decode(const Place *place, guint output)
 {
     g_autofree char *path = path_of(place, output);
-    g_free(scene_run("ffmpeg -nostdin -v error -xerror -i %s -map 0 -f null -", path));
+    g_free(scene_run("ffmpeg -nostdin -v error -xerror -i %s -map 0 -fps_mode passthrough -enc_time_base -1 -f null -",
+                     path));
 }
 
 /* Presentation times of a stream's packets in µs, as a player reads them. */
@@ -299,6 +303,70 @@ static void test_new_source(void **state)
         decode(&place, 0);
         place_clear(&place);
     }
+}
+
+/* The sender's clock steps in the middle of the sound: what the reports say holds on each side, nothing is dropped. */
+static void test_clock_step(void **state)
+{
+    (void)state;
+    const Clip *opus = clip_make(STENO_CODEC_OPUS, "sine=f=440:d=12:r=48000", "-ac 2 -c:a libopus");
+    static const gint64 steps_us[] = {300000, -300000};
+    for (guint i = 0; i < G_N_ELEMENTS(steps_us); i++) {
+        Place place;
+        place_init(&place);
+        Scene *scene = scene_open(place.capture, 1);
+        scene_join(scene, 0, "17", "Jo");
+        scene_track(scene, 0, 1, "17", "0", opus);
+        guint before = scene_play(scene, &(Play){.track = 1, .clip = opus, .until_us = 5 * SCENE_SECOND});
+        guint after = scene_play(
+            scene,
+            &(Play){.track = 1, .clip = opus, .from_us = 5 * SCENE_SECOND, .at_us = 5 * SCENE_SECOND + steps_us[i]});
+        scene_close(scene, "ended");
+        assemble(&place);
+        guint silence = steps_us[i] > 0 ? 15 : 0; /* 300 ms */
+        assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), before + after);
+        assert_near(integer(stream_of(&place, 0, 0), "silence_packets"), silence, 1);
+        g_autoptr(GArray) times = times_of(&place, 0, 0);
+        for (guint t = 1; t < times->len; t++)
+            assert_true(time_at(times, t) > time_at(times, t - 1));
+        assert_near(time_at(times, before - 1), (before - 1) * 20000 - 6500, 4000);
+        assert_near(time_at(times, times->len - 1), (before + after - 1) * 20000 - 6500 + steps_us[i], 4000);
+        decode(&place, 0);
+        place_clear(&place);
+    }
+}
+
+/* An SFU switches layers, and guesses the RTP time of the new one: the same again, a few ticks or 20 ms back. */
+static void test_layer_switch(void **state)
+{
+    (void)state;
+    static const gint64 back_ticks[] = {0, 5, 1800};
+    for (guint codec = 0; codec < 2; codec++)
+        for (guint i = 0; i < G_N_ELEMENTS(back_ticks); i++) {
+            const Clip *video = codec ? vp8_clip() : h264_clip("320x180");
+            Place place;
+            place_init(&place);
+            Scene *scene = scene_open(place.capture, 1);
+            scene_join(scene, 0, "17", "Kim");
+            scene_track(scene, 0, 1, "17", "0", video);
+            guint frames = scene_play(scene, &(Play){.track = 1, .clip = video, .until_us = 2 * SCENE_SECOND});
+            frames += scene_play(scene, &(Play){.track = 1,
+                                                .clip = video,
+                                                .from_us = 2 * SCENE_SECOND,
+                                                .at_us = 2 * SCENE_SECOND - SCENE_SECOND / 30,
+                                                .rtp_base = -3000 - back_ticks[i]});
+            scene_close(scene, "ended");
+            assemble(&place);
+            assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), frames);
+            g_autoptr(GArray) times = times_of(&place, 0, 0);
+            assert_int_equal(times->len, frames);
+            for (guint t = 1; t < times->len; t++)
+                assert_true(time_at(times, t) > time_at(times, t - 1));
+            assert_near(time_at(times, 60) - time_at(times, 59), codec ? 1000 : 11, 2); /* the least step of each */
+            assert_near(time_at(times, 61) - time_at(times, 59), 33333 - back_ticks[i] * 100 / 9, 1000);
+            decode(&place, 0);
+            place_clear(&place);
+        }
 }
 
 static void check_sizes(const Place *place, const char *first, const char *last)
@@ -683,7 +751,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_late_video),   cmocka_unit_test(test_mute_and_rejoin),
-        cmocka_unit_test(test_new_source),   cmocka_unit_test(test_resolution_change),
+        cmocka_unit_test(test_new_source),   cmocka_unit_test(test_clock_step),
+        cmocka_unit_test(test_layer_switch), cmocka_unit_test(test_resolution_change),
         cmocka_unit_test(test_torn_part),    cmocka_unit_test(test_lost_frames),
         cmocka_unit_test(test_screen_share), cmocka_unit_test(test_mixtures),
         cmocka_unit_test(test_aac),          cmocka_unit_test(test_b_frames),
