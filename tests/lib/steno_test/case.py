@@ -14,6 +14,10 @@ class Skip(Exception):
     """The test can't be run here; the reason. A failure where CI is set."""
 
 
+class Unfit(Exception):
+    """What the peers gave was spoiled before Steno had it (a starved browser on a busy machine): run it again."""
+
+
 class Case:
     """Folder, servers and figures of one test; everything it opened is closed at its end."""
 
@@ -21,6 +25,7 @@ class Case:
         self.name = name
         self.folder = tempfile.mkdtemp(prefix=f"steno-{name}-")
         self.figures = []
+        self.at_sfu = {}  # name: how far picture and sound of it were apart when the SFU had them, s
         self._stack = contextlib.ExitStack()
 
     def figure(self, text):

@@ -4,6 +4,7 @@ import os
 import statistics
 
 from . import media, steno
+from .case import Unfit
 
 FPS = 15
 PRESENT_MIN = 0.999
@@ -63,6 +64,8 @@ def in_sync(case, name, path, pictures, fps=FPS, limit=OFFSET_MAX, count_min=1):
     case.figure(f"{name}: picture after sound, ms: median {1000 * statistics.median(late):.1f}, "
                 f"{1000 * min(late):.1f} to {1000 * max(late):.1f} in {len(late)} flashes")
     worst = max(late, key=abs)
+    if abs(worst) > limit and case.at_sfu.get(name, 0) > limit:
+        raise Unfit(f"{name}: {1000 * case.at_sfu[name]:.0f} ms apart at the SFU already, {1000 * worst:.0f} ms in the file")
     assert abs(worst) <= limit, f"{name}: flash and beep {1000 * worst:.0f} ms apart"
     return sound
 
@@ -80,6 +83,7 @@ def publisher_offset(case, name, video, audio, fps=FPS):
         frame.time += shift
     late = media.offsets(pictures, beeps, fps)
     if late:
+        case.at_sfu[name] = max(map(abs, late))
         case.figure(f"{name}: at the SFU by arrival, ms: median {1000 * statistics.median(late):.1f}, "
                     f"{1000 * min(late):.1f} to {1000 * max(late):.1f}")
     return [f.number for f in pictures if f.number is not None]

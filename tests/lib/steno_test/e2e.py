@@ -7,7 +7,9 @@ import sys
 import time
 import traceback
 
-from .case import Case, Skip
+from .case import Case, Skip, Unfit
+
+ATTEMPTS = 3  # of a test whose input was spoiled
 
 
 def load(path):
@@ -24,6 +26,17 @@ def names(path, prefix="test_"):
 
 
 def run(function, name):
+    """Runs a test, again when its input was spoiled; the last attempt counts, and the others are told."""
+    spoiled = []
+    for attempt in range(1, ATTEMPTS + 1):
+        done = attempt_once(function, name, attempt == ATTEMPTS)
+        if done["result"] != "UNFIT":
+            done["figures"] = spoiled + done["figures"]
+            return done
+        spoiled.append(f"attempt {attempt} was spoiled: {done['reason']}")
+
+
+def attempt_once(function, name, last):
     case = Case(name)
     start = time.monotonic()
     result, reason = "PASS", ""
@@ -31,6 +44,8 @@ def run(function, name):
         function(case)
     except Skip as skip:
         result, reason = "SKIP", str(skip)
+    except Unfit as unfit:
+        result, reason = "FAIL" if last else "UNFIT", str(unfit)
     except AssertionError as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         result, reason = "FAIL", f"{error or where.line} ({os.path.basename(where.filename)}:{where.lineno})"
