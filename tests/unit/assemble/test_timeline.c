@@ -322,7 +322,7 @@ static void test_steps(void **state)
 /* The line of each report of "0 0 0 9 9 9" and the like: a digit is how late it is, in units of 100 ms. */
 static void check_lines(const char *late, const char *lines)
 {
-    TimelinePoint reports[32];
+    TimelinePoint reports[32] = {{0}};
     gint line_of[32];
     guint n = (guint)strlen(late);
     g_assert(n <= G_N_ELEMENTS(reports));
