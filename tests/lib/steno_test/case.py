@@ -25,6 +25,7 @@ class Case:
         self.name = name
         self.folder = tempfile.mkdtemp(prefix=f"steno-{name}-")
         self.figures = []
+        self.last_attempt = True
         self.at_sfu = {}  # name: how far picture and sound of it were apart when the SFU had them, s
         self._stack = contextlib.ExitStack()
 

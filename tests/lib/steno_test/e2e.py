@@ -38,6 +38,7 @@ def run(function, name):
 
 def attempt_once(function, name, last):
     case = Case(name)
+    case.last_attempt = last
     start = time.monotonic()
     result, reason = "PASS", ""
     try:
