@@ -73,6 +73,15 @@ def frames(path, stream=0):
     return [Frame(times[i], *barcode(pictures[i])) for i in range(count)]
 
 
+def flashes(path, stream=0):
+    """When each white flash of a picture that is black else begins."""
+    data, lines = _decode(path, ["-map", f"0:v:{stream}", "-vf", "scale=8:8:flags=area,format=gray,showinfo", "-fps_mode",
+                                 "passthrough", "-f", "rawvideo"], b"pts_time:")
+    times = [float(re.search(r"pts_time:\s*(-?[\d.]+)", line).group(1)) for line in lines]
+    bright = np.frombuffer(data, np.uint8)[:len(times) * 64].reshape(-1, 64).mean(axis=1) > 128
+    return [times[i] for i in range(1, len(bright)) if bright[i] and not bright[i - 1]]
+
+
 class Audio:
     """Samples of a file with the time of each: pieces [(time of the first, index of the first)]."""
 
