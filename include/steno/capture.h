@@ -32,16 +32,25 @@
  * Clusters hold at most 500 ms and are written whole, ≤ 0.6 s after their first frame; what was written is on disk
  * (fdatasync) within one more second, so that a crash of the process loses ≤ 1 s a track, and of the machine ≤ 2 s.
  *
- * Events (members besides t and event):
- *   participant_joined {participant, name}      participant_left {participant}
- *   track_added {track, participant, mid, kind, codec, clock_hz, ssrc, peer, source}   track_removed {track}
+ * Events (members besides t, wall µs, and event). Times in them are wall µs as well; participant and peer are the
+ * channel's, track and segment ours.
+ *
+ *   state {state, error?}              recording | reconnecting | ended, the last with end_reason
+ *   participant_joined {participant, name}
+ *   participant_left {participant}
+ *   participant_failed {participant, error}, peer_failed {peer, error}
+ *   track_added {track, participant, mid, kind, codec, clock_hz, ssrc, peer, source}
+ *   track_started {track}              its first packet
+ *   track_removed {track}
  *   format {track, segment, codec, clock_hz, width, height, channels}   the file track-N.segment begins
- *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}   from, until: wall µs; gaps
- * that follow on each other for the same cause are one clock {track, rtp_ts, ntp, arrival, offset}   a sender report
- *   muted {track}, unmuted {track}   by the platform or because no packets came for 1 s ({…, "evidence":
- * "rtp"|"platform"}) layer {track, …}   active_speaker {participant} state {state, error?}   recording | reconnecting |
- * ended, with end_reason at the end stats {track, packets, bytes, lost, recovered, duplicates, reordered, late, nacks,
- * plis}   each 10 s and at a track's end
+ *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}
+ *                                      gaps that follow on each other for the same cause are one
+ *   clock {track, rtp_ts, ntp, arrival, offset}                         a sender report
+ *   source_changed {track, ssrc}       the sender began anew
+ *   muted {track, evidence}, unmuted   evidence "rtp": no packets came for 1 s; "platform": it said so
+ *   layer, talking, silent             what the platform says of a stream
+ *   stats {track, packets, bytes, lost, recovered, duplicates, reordered, late, nacks, plis, …}
+ *                                      each 10 s and at a track's end
  */
 #ifndef STENO_CAPTURE_H
 #define STENO_CAPTURE_H
