@@ -10,8 +10,6 @@
 
 /* Where the child finds its listening socket. */
 #define CHILD_SOCKET_FD 3
-/* A socket is listened at as soon as it is made; one older than this without a listener is a dead recorder's. */
-#define SOCKET_STALE_AFTER_S 60
 
 struct RecorderProcess {
     const StenoLog *log;
@@ -66,25 +64,6 @@ static void on_exit_(GObject *source, GAsyncResult *result, gpointer user)
     process->events->exited(process->user, process->told, how);
 }
 
-/* Sockets that a power cut or kill -9 left: nobody has listened there for a while. */
-static void sweep_sockets(const char *folder)
-{
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-    gint64 old_s = g_get_real_time() / G_USEC_PER_SEC - SOCKET_STALE_AFTER_S;
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *path = g_build_filename(folder, name, NULL);
-        struct stat status;
-        if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode) || status.st_mtime > old_s)
-            continue;
-        int fd = steno_ipc_connect(path, NULL);
-        if (fd >= 0)
-            close(fd);
-        else
-            (void)unlink(path);
-    }
-}
-
 /* A folder of our own for sockets: 0700, in the user's runtime folder. */
 static char *socket_folder(GError **error)
 {
@@ -129,8 +108,6 @@ RecorderProcess *job_recorder_start(const StenoJobSpec *spec, const char *captur
                                     GError **error)
 {
     g_autofree char *folder = socket_folder(error);
-    if (folder)
-        sweep_sockets(folder);
     g_autofree char *path = folder ? g_strdup_printf("%s/%s.sock", folder, spec->id) : NULL;
     int listening_fd = path ? steno_ipc_listen(path, error) : -1;
     if (listening_fd < 0)

@@ -91,6 +91,8 @@ static void on_message(gpointer user, json_t *message)
     }
 }
 
+static void listen_for_client(Recorder *recorder);
+
 static void on_client_closed(gpointer user, const GError *error)
 {
     Recorder *recorder = user;
@@ -101,6 +103,8 @@ static void on_client_closed(gpointer user, const GError *error)
         g_main_loop_quit(recorder->loop);
     else if (recorder->finish_when_alone)
         steno_session_stop(recorder->session, "orphaned");
+    else
+        listen_for_client(recorder);
 }
 
 static const StenoIpcEvents ipc_events = {.message = on_message, .closed = on_client_closed};
@@ -112,10 +116,14 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer user)
     int client_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     if (client_fd < 0)
         return G_SOURCE_CONTINUE;
-    /* A newer client takes the place of an older: a daemon that was started again. */
-    steno_ipc_free(recorder->client);
     recorder->client = steno_ipc_new(client_fd, NULL, &ipc_events, recorder);
-    return G_SOURCE_CONTINUE;
+    return G_SOURCE_REMOVE;
+}
+
+/* One client at a time: whoever else comes waits until it has gone, and takes nobody's place. */
+static void listen_for_client(Recorder *recorder)
+{
+    g_unix_fd_add(recorder->listening_fd, G_IO_IN, on_connection, recorder);
 }
 
 static gboolean on_signal(gpointer user)
@@ -184,7 +192,7 @@ int main(int argc, char **argv)
     if (exit_code >= 0)
         return exit_code;
     recorder.loop = g_main_loop_new(NULL, FALSE);
-    g_unix_fd_add(recorder.listening_fd, G_IO_IN, on_connection, &recorder);
+    listen_for_client(&recorder);
     g_unix_signal_add(SIGTERM, on_signal, &recorder);
     /* Ctrl-C goes to the whole foreground group: `steno record` decides, and tells us over the socket. */
     g_unix_signal_add(SIGINT, ignore_signal, &recorder);
