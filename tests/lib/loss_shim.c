@@ -3,6 +3,7 @@
  * duplicated at random, below everything that could repair it. ICE and DTLS stay untouched, and so do all processes
  * whose name is not STENO_SHIM_COMM (default steno-recorder).
  *
+ *   STENO_SHIM_ANSWER   ms that a report of ours is on its way
  *   STENO_SHIM_LOSS, STENO_SHIM_REORDER, STENO_SHIM_DUP   probabilities 0–1 a datagram
  *   STENO_SHIM_AFTER    seconds after the first of them until which the link is good (default 0)
  *   STENO_SHIM_SEED     the same seed, the same fate of the n-th datagram
@@ -40,6 +41,8 @@ typedef struct Held {
 
 typedef ssize_t (*RecvmsgFunction)(int, struct msghdr *, int);
 typedef int (*CloseFunction)(int);
+typedef ssize_t (*SendmsgFunction)(int, const struct msghdr *, int);
+typedef ssize_t (*SendtoFunction)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
 
 /* A preloaded library has nobody to be passed around by: its state is global, under one lock. */
 static struct {
@@ -47,8 +50,10 @@ static struct {
     pthread_mutex_t lock;
     RecvmsgFunction recvmsg;
     CloseFunction close;
+    SendmsgFunction sendmsg;
+    SendtoFunction sendto;
     int active;
-    double loss, reorder, duplicate, after;
+    double loss, reorder, duplicate, after, answer_ms;
     struct timespec first;
     uint64_t random;
     char report[512];
@@ -85,6 +90,8 @@ static void set_up(void)
 {
     *(void **)&shim.recvmsg = dlsym(RTLD_NEXT, "recvmsg");
     *(void **)&shim.close = dlsym(RTLD_NEXT, "close");
+    *(void **)&shim.sendmsg = dlsym(RTLD_NEXT, "sendmsg");
+    *(void **)&shim.sendto = dlsym(RTLD_NEXT, "sendto");
     char comm[32] = "";
     int fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
@@ -98,6 +105,7 @@ static void set_up(void)
         return;
     shim.loss = number("STENO_SHIM_LOSS");
     shim.reorder = number("STENO_SHIM_REORDER");
+    shim.answer_ms = number("STENO_SHIM_ANSWER");
     shim.duplicate = number("STENO_SHIM_DUP");
     shim.after = number("STENO_SHIM_AFTER");
     shim.random = (uint64_t)number("STENO_SHIM_SEED") * 2654435761u + 88172645463325252u;
@@ -334,6 +342,29 @@ ssize_t __recvfrom_chk(int fd, void *buffer, size_t room, size_t have, int flags
 ssize_t __recv_chk(int fd, void *buffer, size_t room, size_t have, int flags)
 {
     return recvfrom(fd, buffer, room < have ? room : have, flags, NULL, NULL);
+}
+
+/* Reports take a while: on loopback the round trip is under 1 ms, which Janus takes for "not known". */
+static void take_a_while(const unsigned char *data, size_t bytes)
+{
+    if (shim.active && shim.answer_ms > 0 && bytes >= 8 && data[0] >= 128 && data[0] <= 191 && data[1] >= 192 &&
+        data[1] <= 223)
+        usleep((useconds_t)(shim.answer_ms * 1000));
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    pthread_once(&shim.once, set_up);
+    if (msg->msg_iovlen > 0)
+        take_a_while(msg->msg_iov[0].iov_base, msg->msg_iov[0].iov_len);
+    return shim.sendmsg(fd, msg, flags);
+}
+
+ssize_t sendto(int fd, const void *data, size_t bytes, int flags, const struct sockaddr *to, socklen_t to_bytes)
+{
+    pthread_once(&shim.once, set_up);
+    take_a_while(data, bytes);
+    return shim.sendto(fd, data, bytes, flags, to, to_bytes);
 }
 
 int close(int fd)

@@ -26,7 +26,6 @@ class Case:
         self.folder = tempfile.mkdtemp(prefix=f"steno-{name}-")
         self.figures = []
         self.last_attempt = True
-        self.spoiled = False  # the browser's clocks went apart, on the last attempt too
         self.at_sfu = {}  # name: how far picture and sound of it were apart when the SFU had them, s
         self._stack = contextlib.ExitStack()
 
