@@ -64,8 +64,10 @@ def timely(case, name, holds, words, limit=OFFSET_MAX):
     """
     if holds:
         return
-    apart = case.at_sfu.get(name, 0)
-    assert apart > limit, words
+    apart = case.at_sfu.get(name)
+    if apart is None and not case.last_attempt:
+        raise Unfit(f"{words}; what the SFU had was not measured")
+    assert apart is not None and apart > limit, words
     spoiled = f"{words}; {1000 * apart:.0f} ms apart at the SFU already"
     if not case.last_attempt:
         raise Unfit(spoiled)
