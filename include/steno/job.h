@@ -10,28 +10,62 @@
 
 typedef struct StenoJob StenoJob;
 
-/* States of a recording (DESIGN §7): "joining", "recording", "reconnecting", "assembling", "storing", "completed",
- * "failed". */
+/* States of a recording (DESIGN §7): "joining", "recording", "paused", "reconnecting", "assembling", "storing",
+ * "completed", "failed". */
 typedef struct {
     void (*state)(gpointer user, const char *state);
-    /* Whatever the recorder or assembler tells, besides states: see session.h. Not owned by the callee. */
+    /*
+     * Whatever the recorder or assembler tells (session.h), not owned by the callee. Events of the capture have "part"
+     * and "seq", come in their order and none twice; those that a recorder told while nobody listened come as well,
+     * also when it is dead. "stats" (each second) and "progress" (of an assembly) have neither.
+     */
     void (*event)(gpointer user, json_t *event);
+    /* The capture is closed and may be assembled: the callee calls steno_job_assemble_now() when it is its turn. NULL:
+     * it is at once. */
+    void (*assembly_wanted)(gpointer user);
     /* The last one. folder: where the finished files are, or NULL; capture: where the capture is kept, or NULL. */
     void (*done)(gpointer user, const char *folder, const char *capture, const char *end_reason, const GError *error);
 } StenoJobEvents;
 
 typedef struct {
-    const char *root;      /* the customer's folder */
-    const char *spool;     /* captures; NULL: <root>/.spool */
-    gboolean keep_capture; /* keep it after the files are stored and proven */
-    guint restarts_max;    /* how often a dead recorder is started again in a minute without progress */
+    const char *root;        /* the customer's folder */
+    const char *spool;       /* captures; NULL: <root>/.spool */
+    const char *runtime_dir; /* sockets: <runtime_dir>/recordings/<id>.sock; NULL: one of the user's */
+    gboolean keep_capture;   /* keep it after the files are stored and proven */
+    gboolean outlive;        /* the recorder goes on when this process or the job goes; else it finishes */
+    guint restarts_max;      /* how often a dead recorder is started again in a minute without progress */
+    guint stall_s;           /* announced media, none captured for so long: the recorder is started anew; 0: never */
+    guint event_part, event_seq; /* resume: events up to this one are known */
 } StenoJobPlace;
 
-/* In the default main context. STORAGE_* when the root can't be written, USAGE. job must outlive it. */
+/* In the default main context. STORAGE_* when the root can't be written, USAGE. spec must outlive it. */
 StenoJob *steno_job_start(const StenoJobSpec *spec, const StenoJobPlace *place, const StenoLog *log,
                           const StenoJobEvents *events, gpointer user, GError **error);
+/*
+ * Goes on with a recording that an earlier process began, by what is there: a recorder that runs is taken over (one
+ * that does not answer within 3 s is killed); a capture without an ending goes on as the next part, when `record`; one
+ * with an ending, or all when not `record`, is assembled (again) and stored; without a capture it starts anew, when
+ * `record`, and else ends with NOTHING_RECORDED. No two recorders ever write one capture: each holds a lock in its
+ * folder. spec may lack the token (it was known to processes that are dead): where it is needed to go on, the state is
+ * "reconnecting" with TOKEN_NEEDED, until steno_job_update() brings one or reconnect_s has passed.
+ */
+StenoJob *steno_job_resume(const StenoJobSpec *spec, gboolean record, const StenoJobPlace *place, const StenoLog *log,
+                           const StenoJobEvents *events, gpointer user, GError **error);
+
 void steno_job_stop(StenoJob *job, const char *end_reason);
+/* The recorder keeps its place in the channel; media is dropped. "paused" and "recording" follow as states. */
+void steno_job_pause(StenoJob *job, gboolean paused);
+/* spec was changed by its owner (max_duration_s, max_idle_s, subscribe_*, max_height, token): tells the recorder. */
+void steno_job_update(StenoJob *job);
+void steno_job_assemble_now(StenoJob *job);
+/* Ends a recorder that runs, unless `outlive`: it then goes on, and steno_job_resume() finds it. */
 void steno_job_free(StenoJob *job);
+
+/* ---- what is on disk --------------------------------------------------------------------------------------------- */
+
+/* The captures below a spool: folders with a recording.json. Calls back with each path and recording.json. */
+void steno_job_captures(const char *spool, void (*found)(gpointer user, const char *capture, const json_t *recording),
+                        gpointer user);
 
 /*
  * Assembles a capture (again), in the folder `work` (NULL: CAPTURE/out), and stores the files below root: what `steno

@@ -1,12 +1,36 @@
 /*
  * session: one recording from the inside (the recorder process). Wires channel → transport → rtp → codec → capture; the
  * only room that sees all of them. wiring.c is where the flow is read top to bottom.
+ *
+ * The recorder process speaks newline-delimited JSON (base/ipc.h) on its listening socket, with one client at a time.
+ *
+ * Client to recorder:
+ *   {"command": "start", "job": {…, with secrets}, "capture": DIR, "part": N, "zero_wall_us": 0 | µs,
+ *    "finish_when_alone": bool}                  the first message to a new recorder
+ *   {"command": "attach", "part": N, "seq": N}   the first message of a later client: it knows events up to this one
+ *   {"command": "stop", "end_reason": "…"}
+ *   {"command": "pause"}, {"command": "resume"}
+ *   {"command": "update", "job": {…}}            changed settings: max_duration_s, max_idle_s, subscribe_audio,
+ *                                                subscribe_video, max_height, token (for the next join or renewal)
+ * Recorder to client:
+ *   {"event": "hello", "pid", "id", "state", "paused", "part", "version"}   the answer to start and attach
+ *   every event of the capture (capture.h), with its "part" and "seq" (from 1 in each part): after an attach those
+ *   behind the client's position first (at most STENO_SESSION_REPLAY_MAX; older ones are in the capture's events.jsonl)
+ *   {"event": "stats", "duration_ms", "participants", "tracks", "announced", "frames", "bytes", "packets", "lost", …}
+ *                                                each second; announced: tracks that should flow (not muted)
+ *   {"event": "ended", "end_reason", "error"}    the last one; it is also the last line of the capture's last part, so
+ *                                                that it is known when nobody listened
+ *
+ * A recorder holds an exclusive lock (flock) on CAPTURE/recorder.lock, which holds its pid, as long as it lives.
  */
 #ifndef STENO_SESSION_H
 #define STENO_SESSION_H
 
 #include "steno/base/job.h"
 #include "steno/base/log.h"
+
+/* Events kept for a client that comes (back): hours of a busy channel. */
+#define STENO_SESSION_REPLAY_MAX 4096
 
 typedef struct StenoSession StenoSession;
 
@@ -34,6 +58,10 @@ typedef struct {
 /* Starts in the default main context. Takes a reference to nothing: job must outlive the session. */
 StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPlace *place, const StenoLog *log,
                                   const StenoSessionEvents *events, gpointer user, GError **error);
+/* Media is dropped at the edge, told as gaps with cause "paused"; the states "paused" and "recording" follow. */
+void steno_session_pause(StenoSession *session, gboolean paused);
+/* The job was changed by its owner: takes over what may change while it runs. */
+void steno_session_update(StenoSession *session);
 /* Asks it to end ("stopped", …); `ended` follows. */
 void steno_session_stop(StenoSession *session, const char *end_reason);
 void steno_session_free(StenoSession *session);

@@ -1,0 +1,3 @@
+#include "steno/api.h"
+
+typedef int steno_api_placeholder;

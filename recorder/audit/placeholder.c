@@ -1,0 +1,3 @@
+#include "steno/audit.h"
+
+typedef int steno_audit_placeholder;

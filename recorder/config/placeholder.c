@@ -1,0 +1,3 @@
+#include "steno/config.h"
+
+typedef int steno_config_placeholder;

@@ -1,0 +1,3 @@
+#include "steno/daemon.h"
+
+typedef int steno_daemon_placeholder;

@@ -1,0 +1,3 @@
+#include "steno/journal.h"
+
+typedef int steno_journal_placeholder;

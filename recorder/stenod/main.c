@@ -1,0 +1,6 @@
+#include "steno/api.h"
+
+int main(void)
+{
+    return 0;
+}

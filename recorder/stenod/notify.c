@@ -1,0 +1,3 @@
+#include <glib.h>
+
+typedef int steno_notify_placeholder;
