@@ -21,6 +21,15 @@ typedef struct {
      * its parent is there; one that is a symbolic link, or that everybody may write to, is refused.
      */
     gboolean (*check)(const char *root, GError **error);
+    /* Is the object there, of this size and SHA-256? NOT_FOUND, VERIFY_FAILED (what differs), STORAGE_*. */
+    gboolean (*verify)(const char *root, const char *key, gint64 bytes, const char *sha256_hex, GError **error);
+    /* A small object as a whole. NOT_FOUND, STORAGE_FAILED when it is larger than max_bytes, STORAGE_*. */
+    GBytes *(*read)(const char *root, const char *key, gsize max_bytes, GError **error);
+    /*
+     * Removes the object, and when this returns TRUE that is durable. With `folders` also those folders on its way that
+     * are empty then, never the root. NOT_FOUND, STORAGE_*.
+     */
+    gboolean (*remove)(const char *root, const char *key, gboolean folders, GError **error);
 } StenoSink;
 
 extern const StenoSink steno_sink_local;

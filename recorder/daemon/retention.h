@@ -1,25 +1,50 @@
-/* Retention: days or bytes an app. Deletes only what is verified in its storage, and tells the audit. */
+/*
+ * Retention: days or bytes an app. Deletes only what is proven to be what the manifest says, and tells the audit.
+ *
+ * On the main thread; files are read and removed in a thread of their own, one recording at a time.
+ */
 #ifndef STENO_DAEMON_RETENTION_H
 #define STENO_DAEMON_RETENTION_H
 
 #include "steno/audit.h"
 #include "steno/base/log.h"
 #include "steno/config.h"
+#include "steno/daemon.h"
 #include "steno/journal.h"
+
+/* Deletions that may wait for their turn (asked for by people); more are refused with TOO_MANY_REQUESTS. */
+#define RETENTION_WAITING_MAX 1000
 
 typedef struct Retention Retention;
 
-/* Looks once a minute, a few recordings at a time, so that the main loop is never held up for long. */
+/*
+ * Looks once a minute for what is too old or too much, when an app has a retention at all. What is on hold, or could
+ * not be proven, does not count against retention_bytes: it must not make others go. What could not be deleted is
+ * tried again a day later.
+ */
 Retention *retention_new(StenoConfig *config, StenoJournal *journal, StenoAudit *audit, const StenoLog *log);
+/* Each deletion that is not done is answered with SHUTTING_DOWN first; the next retention goes on with it. */
 void retention_free(Retention *retention);
 
+/* Called once, from the main loop or from retention_free(), never from within retention_delete_files(). */
+typedef void (*RetentionDone)(gpointer user, const GError *error);
+
 /*
- * Deletes the files of a recording that has ended, from its storages, after a look that each is what the manifest says
- * (one that is not is left there and told: VERIFY_FAILED). LEGAL_HOLD for one on hold, or younger than retention_days
- * when `actor` is a person and the app's retention is a duty (retention_days > 0). Marks them deleted in the row and
- * saves it; audits. The manifest stays.
+ * Deletes the files of a recording that has ended from its storages. actor (copied) is who asked; NULL is the retention
+ * itself ("stenod").
+ *
+ * First each file is held against the manifest that lies beside it; one that is not what the manifest says stays, and
+ * so do all others of the recording then: VERIFY_FAILED. Nothing goes before it is in the audit ("file.delete"). Then
+ * the row, as it is in the journal at that time, gets `deleted_at` at its files, state "deleted" at its storages and
+ * files_bytes 0, and is saved. The manifest stays. Done already is success.
+ *
+ * NOT_FOUND; CONFLICT when it runs, or is being deleted already; LEGAL_HOLD when it is on hold (also when that came
+ * while its files were read), or younger than the app's retention_days and a person asks; STORAGE_*, JOURNAL.
+ *
+ * The storage's place is the row's detail.storages[].uri (g_filename_to_uri() of the recording's folder), which must
+ * lie below the root of the storage of that name: <root>/<app>/<channel>/<utc>_<id>.
  */
-gboolean retention_delete_files(StenoConfig *config, StenoJournal *journal, StenoAudit *audit,
-                                StenoJournalRecording *recording, const char *actor, GError **error);
+void retention_delete_files(Retention *retention, const char *recording_id, const StenoActor *actor, RetentionDone done,
+                            gpointer user);
 
 #endif
