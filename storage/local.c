@@ -32,16 +32,12 @@ static gboolean refuse(GError **error, StenoError code, const char *format, ...)
 /* ---- the root ---------------------------------------------------------------------------------------------------- */
 
 /*
- * Opens the root, and makes its last folder when it is missing. A symbolic link, or a folder where everybody may write,
- * is refused: somebody else could put the recordings elsewhere, or change them.
+ * A symbolic link, or a folder where everybody may write, is refused: somebody else could put the recordings elsewhere,
+ * or change them.
  */
 static int open_root(const char *root, GError **error)
 {
     struct stat status;
-    if (mkdir(root, 0777) != 0 && errno != EEXIST) {
-        steno_error_set_errno(error, errno, "making the storage folder %s", root);
-        return -1;
-    }
     if (lstat(root, &status) != 0) {
         steno_error_set_errno(error, errno, "looking at the storage folder %s", root);
         return -1;
@@ -60,6 +56,16 @@ static int open_root(const char *root, GError **error)
     if (fd < 0)
         steno_error_set_errno(error, errno, "opening the storage folder %s", root);
     return fd;
+}
+
+/* The same, and makes its last folder when it is missing. */
+static int make_root(const char *root, GError **error)
+{
+    if (mkdir(root, 0777) != 0 && errno != EEXIST) {
+        steno_error_set_errno(error, errno, "making the storage folder %s", root);
+        return -1;
+    }
+    return open_root(root, error);
 }
 
 /* ---- the key ----------------------------------------------------------------------------------------------------- */
@@ -94,7 +100,7 @@ static gboolean open_key_folder(Put *put, GError **error)
 {
     if (!is_safe_key(put->key))
         return refuse(error, STENO_ERROR_STORAGE_FAILED, "\"%s\" is not a name for an object", put->key);
-    put->folder_fd = open_root(put->root, error);
+    put->folder_fd = make_root(put->root, error);
     if (put->folder_fd < 0)
         return FALSE;
     g_auto(GStrv) parts = g_strsplit(put->key, "/", -1);
@@ -256,7 +262,7 @@ static gboolean local_check(const char *root, GError **error)
 {
     static const char name[] = ".steno-check.partial";
     static const char block[4096];
-    int folder_fd = open_root(root, error);
+    int folder_fd = make_root(root, error);
     if (folder_fd < 0)
         return FALSE;
     (void)unlinkat(folder_fd, name, 0);
@@ -278,4 +284,207 @@ static gboolean local_check(const char *root, GError **error)
     return TRUE;
 }
 
-const StenoSink steno_sink_local = {.name = "local", .put = local_put, .check = local_check};
+/* ---- what is there ----------------------------------------------------------------------------------------------- */
+
+/* The way to an object: its root, the folders on its key, each opened from the one before without following links. */
+typedef struct {
+    const char *root, *key;
+    char **parts;   /* of the key; the last one is the object's name */
+    GArray *folder; /* of int; folder[i] holds parts[i] */
+} Way;
+
+static void close_folder(gpointer fd)
+{
+    close(*(int *)fd);
+}
+
+static int way_end(const Way *way)
+{
+    return g_array_index(way->folder, int, way->folder->len - 1);
+}
+
+static const char *way_name(const Way *way)
+{
+    return way->parts[way->folder->len - 1];
+}
+
+static void way_clear(Way *way)
+{
+    g_strfreev(way->parts);
+    g_array_unref(way->folder);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Way, way_clear)
+
+static gboolean set_missing(const Way *way, int failed, const char *doing, GError **error)
+{
+    if (failed == ENOENT)
+        return refuse(error, STENO_ERROR_NOT_FOUND, "there is no %s in %s", way->key, way->root);
+    if (failed == ELOOP || failed == ENOTDIR)
+        return refuse(error, STENO_ERROR_STORAGE_FAILED, "the way to %s in %s leads over a symbolic link or a file",
+                      way->key, way->root);
+    return steno_error_set_errno(error, failed, "%s %s in %s", doing, way->key, way->root);
+}
+
+static gboolean way_open(Way *way, const char *root, const char *key, GError **error)
+{
+    way->root = root;
+    way->key = key;
+    way->parts = g_strsplit(key, "/", -1);
+    way->folder = g_array_new(FALSE, FALSE, sizeof(int));
+    g_array_set_clear_func(way->folder, close_folder);
+    if (!is_safe_key(key))
+        return refuse(error, STENO_ERROR_STORAGE_FAILED, "\"%s\" is not a name for an object", key);
+    int fd = open_root(root, error);
+    if (fd < 0)
+        return FALSE;
+    g_array_append_val(way->folder, fd);
+    for (guint i = 0; way->parts[i + 1]; i++) {
+        fd = openat(fd, way->parts[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            return set_missing(way, errno, "opening the folder of", error);
+        g_array_append_val(way->folder, fd);
+    }
+    return TRUE;
+}
+
+/* Opens the object itself; O_NONBLOCK, for a FIFO in its place would wait for a writer. */
+static int way_open_object(const Way *way, gint64 *bytes, GError **error)
+{
+    struct stat status;
+    int fd = openat(way_end(way), way_name(way), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        set_missing(way, errno, "opening", error);
+    } else if (!S_ISREG(status.st_mode)) {
+        refuse(error, STENO_ERROR_STORAGE_FAILED, "%s in %s is not a file", way->key, way->root);
+    } else {
+        *bytes = status.st_size;
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static gboolean verify_object(const Way *way, int fd, gint64 there_bytes, gint64 bytes, const char *sha256_hex,
+                              GError **error)
+{
+    char hex[STENO_STORAGE_SHA256_HEX_BYTES];
+    gboolean writing;
+    if (there_bytes != bytes)
+        return refuse(error, STENO_ERROR_VERIFY_FAILED,
+                      "%s in %s has %" G_GINT64_FORMAT " bytes, but should have %" G_GINT64_FORMAT, way->key, way->root,
+                      there_bytes, bytes);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    int failed = steno_digest_fd(fd, -1, hex, &there_bytes, &writing);
+    if (failed)
+        return refuse(error, STENO_ERROR_STORAGE_FAILED, "reading %s in %s: %s", way->key, way->root,
+                      g_strerror(failed));
+    if (there_bytes != bytes || g_ascii_strcasecmp(hex, sha256_hex) != 0)
+        return refuse(error, STENO_ERROR_VERIFY_FAILED,
+                      "%s in %s has other contents than it should (SHA-256 %s, not %s)", way->key, way->root, hex,
+                      sha256_hex);
+    return TRUE;
+}
+
+static gboolean local_verify(const char *root, const char *key, gint64 bytes, const char *sha256_hex, GError **error)
+{
+    g_auto(Way) way = {0};
+    gint64 there_bytes = 0;
+    if (!way_open(&way, root, key, error))
+        return FALSE;
+    int fd = way_open_object(&way, &there_bytes, error);
+    if (fd < 0)
+        return FALSE;
+    gboolean same = verify_object(&way, fd, there_bytes, bytes, sha256_hex, error);
+    close(fd);
+    return same;
+}
+
+/* Up to `bytes` of it; less when it ends before. -1: errno. */
+static gssize read_up_to(int fd, guint8 *buffer, gsize bytes)
+{
+    gsize filled = 0;
+    while (filled < bytes) {
+        ssize_t n = read(fd, buffer + filled, bytes - filled);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        filled += (gsize)n;
+    }
+    return (gssize)filled;
+}
+
+static GBytes *local_read(const char *root, const char *key, gsize max_bytes, GError **error)
+{
+    g_auto(Way) way = {0};
+    gint64 bytes = 0;
+    if (!way_open(&way, root, key, error))
+        return NULL;
+    int fd = way_open_object(&way, &bytes, error);
+    if (fd < 0)
+        return NULL;
+    /* One byte more than it had tells one that grows. */
+    gsize room = (gsize)MIN(bytes, (gint64)max_bytes) + 1;
+    g_autofree guint8 *buffer = g_malloc(room);
+    gssize filled = read_up_to(fd, buffer, room);
+    int failed = errno;
+    close(fd);
+    if (filled < 0)
+        refuse(error, STENO_ERROR_STORAGE_FAILED, "reading %s in %s: %s", key, root, g_strerror(failed));
+    else if ((gsize)filled > max_bytes)
+        refuse(error, STENO_ERROR_STORAGE_FAILED, "%s in %s has more than %" G_GSIZE_FORMAT " bytes", key, root,
+               max_bytes);
+    else if (filled != bytes)
+        refuse(error, STENO_ERROR_STORAGE_FAILED, "%s in %s changed while it was read", key, root);
+    else
+        return g_bytes_new_take(g_steal_pointer(&buffer), (gsize)filled);
+    return NULL;
+}
+
+/* ---- removing ---------------------------------------------------------------------------------------------------- */
+
+/* The folders of the key, deepest first, as long as they are empty. */
+static gboolean remove_empty_folders(const Way *way, GError **error)
+{
+    for (guint i = way->folder->len - 1; i > 0; i--) {
+        int parent = g_array_index(way->folder, int, i - 1);
+        if (unlinkat(parent, way->parts[i - 1], AT_REMOVEDIR) != 0) {
+            if (errno == ENOTEMPTY || errno == EEXIST)
+                return TRUE;
+            if (errno != ENOENT)
+                return steno_error_set_errno(error, errno, "removing the empty folder of %s in %s", way->key,
+                                             way->root);
+        }
+        if (fsync(parent) != 0)
+            return steno_error_set_errno(error, errno, "writing the folder of %s in %s to disk", way->key, way->root);
+    }
+    return TRUE;
+}
+
+static gboolean local_remove(const char *root, const char *key, gboolean folders, GError **error)
+{
+    g_auto(Way) way = {0};
+    if (!way_open(&way, root, key, error))
+        return FALSE;
+    int failed = unlinkat(way_end(&way), way_name(&way), 0) != 0 ? errno : 0;
+    if (failed && failed != ENOENT)
+        return steno_error_set_errno(error, failed, "removing %s in %s", key, root);
+    /* Also where it is not there: an earlier attempt may have failed right here. */
+    if (fsync(way_end(&way)) != 0)
+        return steno_error_set_errno(error, errno, "writing the folder of %s in %s to disk", key, root);
+    if (folders && !remove_empty_folders(&way, error))
+        return FALSE;
+    return failed ? set_missing(&way, failed, "removing", error) : TRUE;
+}
+
+const StenoSink steno_sink_local = {
+    .name = "local",
+    .put = local_put,
+    .check = local_check,
+    .verify = local_verify,
+    .read = local_read,
+    .remove = local_remove,
+};

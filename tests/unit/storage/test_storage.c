@@ -300,6 +300,113 @@ static void digest_and_keys_are_as_told(void **state)
     assert_null(steno_sink_find("nowhere"));
 }
 
+/* ---- looking and removing ---------------------------------------------------------------------------------------- */
+
+static int verify(Fixture *fixture, const char *key, gint64 bytes, const char *hex)
+{
+    g_autoptr(GError) error = NULL;
+    if (steno_sink_local.verify(fixture->root, key, bytes, hex, &error))
+        return 0;
+    assert_true(error->domain == STENO_ERROR);
+    return error->code;
+}
+
+static int remove_key(Fixture *fixture, const char *key, gboolean folders)
+{
+    g_autoptr(GError) error = NULL;
+    if (steno_sink_local.remove(fixture->root, key, folders, &error))
+        return 0;
+    assert_true(error->domain == STENO_ERROR);
+    return error->code;
+}
+
+static int read_key(Fixture *fixture, const char *key, gsize max_bytes, const char *expected)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) bytes = steno_sink_local.read(fixture->root, key, max_bytes, &error);
+    if (!bytes)
+        return error->code;
+    assert_int_equal(g_bytes_get_size(bytes), strlen(expected));
+    assert_memory_equal(g_bytes_get_data(bytes, NULL), expected, strlen(expected));
+    return 0;
+}
+
+static void what_is_there_is_verified_and_read(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *fifo = g_build_filename(fixture->root, "fifo", NULL);
+    g_autofree char *other = g_strdup(HELLO_SHA256);
+    other[63]++;
+    put(fixture, "a/b/x");
+    assert_int_equal(verify(fixture, "a/b/x", 5, HELLO_SHA256), 0);
+    assert_int_equal(verify(fixture, "a/b/x", 4, HELLO_SHA256), STENO_ERROR_VERIFY_FAILED);
+    assert_int_equal(verify(fixture, "a/b/x", 5, other), STENO_ERROR_VERIFY_FAILED);
+    assert_int_equal(verify(fixture, "a/b/x", 5, ""), STENO_ERROR_VERIFY_FAILED);
+    assert_int_equal(verify(fixture, "a/b/y", 5, HELLO_SHA256), STENO_ERROR_NOT_FOUND);
+    assert_int_equal(verify(fixture, "a/c/x", 5, HELLO_SHA256), STENO_ERROR_NOT_FOUND);
+    assert_int_equal(verify(fixture, "a/b", 5, HELLO_SHA256), STENO_ERROR_STORAGE_FAILED);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(verify(fixture, "fifo", 5, HELLO_SHA256), STENO_ERROR_STORAGE_FAILED);
+    assert_int_equal(read_key(fixture, "a/b/x", 5, "hello"), 0);
+    assert_int_equal(read_key(fixture, "a/b/x", 100, "hello"), 0);
+    assert_int_equal(read_key(fixture, "a/b/x", 4, ""), STENO_ERROR_STORAGE_FAILED);
+    assert_int_equal(read_key(fixture, "a/b/y", 4, ""), STENO_ERROR_NOT_FOUND);
+    assert_int_equal(read_key(fixture, "fifo", 4, ""), STENO_ERROR_STORAGE_FAILED);
+    g_autofree char *missing = g_build_filename(fixture->folder, "missing", NULL);
+    assert_false(steno_sink_local.verify(missing, "x", 5, HELLO_SHA256, NULL));
+    assert_false(g_file_test(missing, G_FILE_TEST_EXISTS)); /* looking makes nothing */
+}
+
+static void what_is_removed_is_that_object_alone(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *folder = g_build_filename(fixture->root, "a/b", NULL);
+    put(fixture, "a/b/x");
+    put(fixture, "a/b/y");
+    put(fixture, "a/z");
+    assert_int_equal(remove_key(fixture, "a/b/none", TRUE), STENO_ERROR_NOT_FOUND);
+    assert_int_equal(remove_key(fixture, "a/none/x", TRUE), STENO_ERROR_NOT_FOUND);
+    assert_int_not_equal(remove_key(fixture, "a/b", TRUE), 0);
+    assert_int_equal(remove_key(fixture, "a/b/x", TRUE), 0);
+    check_contents(fixture, "a/b/y", "hello");
+    assert_int_equal(remove_key(fixture, "a/b/y", FALSE), 0);
+    assert_int_equal(count_files(folder), 0);
+    /* Folders go upwards as far as they are empty, also when the object was gone already. */
+    assert_int_equal(remove_key(fixture, "a/b/y", TRUE), STENO_ERROR_NOT_FOUND);
+    assert_false(g_file_test(folder, G_FILE_TEST_EXISTS));
+    check_contents(fixture, "a/z", "hello");
+    assert_int_equal(remove_key(fixture, "a/z", TRUE), 0);
+    assert_int_equal(count_files(fixture->root), 0);
+    put(fixture, "top");
+    assert_int_equal(remove_key(fixture, "top", TRUE), 0);
+    assert_true(g_file_test(fixture->root, G_FILE_TEST_IS_DIR));
+}
+
+static void nothing_outside_of_the_root_is_looked_at_or_removed(void **state)
+{
+    static const char *const keys[] = {"../outside/x", "/etc/passwd", "a/../../outside/x", "link/x", "..", "", "link/"};
+    Fixture *fixture = *state;
+    g_autofree char *outside = g_build_filename(fixture->folder, "outside", NULL);
+    g_autofree char *target = g_build_filename(outside, "x", NULL);
+    g_autofree char *folder_link = g_build_filename(fixture->root, "link", NULL);
+    g_autofree char *file_link = g_build_filename(fixture->root, "file", NULL);
+    g_autofree char *inside = g_build_filename(fixture->root, "a", NULL);
+    g_mkdir(outside, 0755);
+    g_mkdir(inside, 0755);
+    assert_true(g_file_set_contents(target, "hello", 5, NULL));
+    assert_int_equal(symlink(outside, folder_link), 0);
+    assert_int_equal(symlink(target, file_link), 0);
+    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
+        assert_int_equal(verify(fixture, keys[i], 5, HELLO_SHA256), STENO_ERROR_STORAGE_FAILED);
+        assert_int_equal(read_key(fixture, keys[i], 5, ""), STENO_ERROR_STORAGE_FAILED);
+        assert_int_equal(remove_key(fixture, keys[i], TRUE), STENO_ERROR_STORAGE_FAILED);
+    }
+    assert_int_equal(verify(fixture, "file", 5, HELLO_SHA256), STENO_ERROR_STORAGE_FAILED);
+    assert_int_equal(remove_key(fixture, "file", TRUE), 0); /* the link goes, not what it leads to */
+    assert_true(g_file_test(target, G_FILE_TEST_EXISTS));
+    assert_false(g_file_test(file_link, G_FILE_TEST_IS_SYMLINK));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +423,9 @@ int main(void)
         TEST(what_a_crash_left_is_taken_up_and_a_rival_is_told),
         TEST(a_missing_source_is_told),
         TEST(digest_and_keys_are_as_told),
+        TEST(what_is_there_is_verified_and_read),
+        TEST(what_is_removed_is_that_object_alone),
+        TEST(nothing_outside_of_the_root_is_looked_at_or_removed),
     };
     return cmocka_run_group_tests_name("storage", tests, NULL, NULL);
 }
