@@ -3,7 +3,7 @@
 add_library(steno_compile INTERFACE)
 
 target_compile_definitions(steno_compile INTERFACE _GNU_SOURCE G_LOG_USE_STRUCTURED
-                                                   STENO_VERSION="${PROJECT_VERSION}")
+                                                   STENO_VERSION="${STENO_VERSION}")
 target_include_directories(steno_compile INTERFACE ${PROJECT_SOURCE_DIR}/include)
 target_compile_options(
   steno_compile

@@ -1,0 +1,91 @@
+"""stenod is reloaded again and again, and upgraded to another build, while ten recordings run: no gap in any file."""
+import os
+import shutil
+import subprocess
+import time
+
+from steno_test import check, clips, janus, procs, steno
+from steno_test.receiver import SECRET, Receiver
+from steno_test.stenod import Stenod, await_ended
+
+RECORDINGS = 10
+RELOADS = 20
+
+
+def build_folder(case):
+    """A copy of the programs that can be replaced, as a package's upgrade does."""
+    folder = case.path("bin")
+    os.makedirs(folder)
+    for name in ("stenod", "steno", "steno-recorder", "steno-assemble"):
+        shutil.copy2(os.path.join(steno.BUILD, "bin", name), folder)
+    return folder
+
+
+def upgrade(folder):
+    """Another build: the same code with another version in it, put in place by rename as dpkg does."""
+    target = os.path.join(steno.BUILD, "..", "upgrade")
+    version = "9.9.9"
+    done = subprocess.run(["cmake", "-S", steno.TOP, "-B", target, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+                           "-DSTENO_TESTS=OFF", f"-DSTENO_VERSION={version}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-800:]
+    done = subprocess.run(["ninja", "-C", target, "stenod", "steno", "steno-recorder", "steno-assemble"], capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stdout[-800:]
+    for name in os.listdir(folder):
+        fresh = os.path.join(folder, name + ".dpkg-new")
+        shutil.copy2(os.path.join(target, "bin", name), fresh)
+        os.rename(fresh, os.path.join(folder, name))
+    return version
+
+
+def test_reload(case):
+    server = case.janus().start()
+    receiver = Receiver()
+    case.on_exit(receiver.close)
+    folder = build_folder(case)
+    daemon = Stenod(case, program=os.path.join(folder, "stenod"))
+    daemon.janus(server)
+    daemon.webhooks = [{"name": "hook", "url": receiver.url, "secret_file": daemon.secret("hook.secret", "whsec_" + SECRET),
+                        "allow_http": True, "allow_private": True, "retry_first_ms": 200}]
+    daemon.apps = [{"name": "clinic", "webhooks": ["hook"], "webhook": "hook"}]
+    daemon.start()
+    clips.publish(case, server)
+    ids = [daemon.begin(janus.ROOM, profile=f"p{i}")["id"] for i in range(RECORDINGS)]
+    for id_ in ids:
+        daemon.await_state(id_, "recording")
+    procs.await_true(lambda: all(daemon.recording(i)["counts"]["frames"] > 30 for i in ids), 30, "frames in each")
+    before = daemon.recorders()
+    assert len(before) == RECORDINGS, f"recorders: {before}"
+    begun = time.time()
+    for _ in range(RELOADS):
+        daemon.reload()
+        assert [daemon.recording(i)["state"] for i in ids] == ["recording"] * RECORDINGS
+    case.figure(f"{RELOADS} reloads in {time.time() - begun:.1f} s")
+    version = upgrade(folder)
+    daemon.reload()
+    assert daemon.get("/version").json["version"] == version
+    assert daemon.recorders() == before, "recorders were replaced"
+    # Somebody who joins after the upgrade is told by the new build.
+    clips.publish(case, server, name="bob", tag=2)
+    procs.await_true(lambda: all(len(daemon.recording(i)["participants"]) == 2 for i in ids), 20, "bob in each recording")
+    for id_ in ids:
+        answer = daemon.ask("POST", f"/v1/recordings/{id_}/stop")
+        assert answer.status in (200, 202), answer
+    for id_, recording in await_ended(daemon, ids, 120).items():
+        assert recording["state"] == "completed" and recording["parts"] == 1, recording
+        check.verified(daemon.folder_of(recording))
+        found = clips.manifest(daemon.folder_of(recording))
+        gaps = [g for g in found["gaps"] if g["cause"] != "paused"]
+        assert not gaps, f"{id_}: gaps {gaps}"
+        for path in check.files(daemon.folder_of(recording)):
+            check.clean(path)
+            holes = clips.holes(clips.walls(path, clips.zero(found)), 0.3)
+            assert not holes, f"{os.path.basename(path)}: holes {holes}"
+            assert not clips.repeated(path), f"{path}: pictures come twice"
+        assert receiver.wait(id_, ["recording.completed"], 20), f"{id_}: no webhook tells its end"
+        types = [e["type"].split(".", 1)[1] for e in receiver.of(id_)]
+        assert types.count("started") == 1 and types[-1] == "completed", types
+        assert types.count("participant_joined") == 2, types
+        seqs = [e["seq"] for e in receiver.of(id_)]
+        assert seqs == sorted(seqs), f"{id_}: webhooks out of order: {seqs}"
+    assert not receiver.faults, receiver.faults
