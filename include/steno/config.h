@@ -3,6 +3,11 @@
  *
  * A configuration is whole and checked, or there is none: unknown keys, wrong types, impossible values, names that
  * nothing has, secret files that are missing or readable for others are refused with file, line and what is allowed.
+ *
+ * Files are libconfig's language with two differences. `@include "FILE"` stands on a line of its own, outside of groups
+ * and lists; FILE is taken from the folder of the file that includes it, and its last part may have * and ? ("conf.d"
+ * with "*.conf": read in the order of their names). And a file that is read later adds to the lists of the ones before,
+ * and overrides their single values, where libconfig would refuse the second `apps`.
  */
 #ifndef STENO_CONFIG_H
 #define STENO_CONFIG_H
@@ -14,12 +19,18 @@
 #define STENO_CONFIG_DEFAULT_PATH "/etc/steno/steno.conf"
 /* Named things a section may have: what people write by hand, with room. */
 #define STENO_CONFIG_NAMES_MAX 1000
-/* Names of apps, platforms, storages and webhooks: [A-Za-z0-9._-], at most so many bytes. */
+/* Names of apps, platforms, storages and webhooks: [A-Za-z0-9._-], at most so many bytes, safe as a folder's name. */
 #define STENO_CONFIG_NAME_MAX_BYTES 64
+/* A file larger than this is no configuration: the limits above fit twice. */
+#define STENO_CONFIG_FILE_MAX_BYTES (1024 * 1024)
+/* Files that include files that include files: as deep as libconfig goes; and all of them together. */
+#define STENO_CONFIG_INCLUDE_DEPTH_MAX 10
+#define STENO_CONFIG_FILES_MAX 1000
 
 #define STENO_CONFIG_STRING(name) char *name; /* NULL when "" */
 #define STENO_CONFIG_CHOICE(name) char *name;
 #define STENO_CONFIG_PATH(name) char *name;
+#define STENO_CONFIG_FILE(name) char *name;
 #define STENO_CONFIG_SECRET_FILE(name) char *name;
 #define STENO_CONFIG_BOOL(name) gboolean name;
 #define STENO_CONFIG_INT(name) gint64 name;
@@ -35,11 +46,16 @@ typedef struct {
     StenoConfigApi api;
     StenoConfigLimits limits;
     GPtrArray *apps, *platforms, *storages, *webhooks; /* of StenoConfigApp *, StenoConfigPlatform *, … */
+    GPtrArray *notes; /* of char *: allowed, but hardly meant ("there is no app: …") */
     gint ref_count;
 } StenoConfig;
 
-/* Reads and checks a file and all that it includes. CONFIG naming file, line, key and what is allowed. */
+/*
+ * Reads and checks a file and all that it includes, secret files too. CONFIG: a line for each of the faults (as many as
+ * could be found at once): "FILE:LINE: KEY: what it is, but must be …".
+ */
 StenoConfig *steno_config_load(const char *path, GError **error);
+/* Both from any thread. */
 StenoConfig *steno_config_ref(StenoConfig *config);
 void steno_config_unref(StenoConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoConfig, steno_config_unref)
@@ -53,20 +69,8 @@ const StenoConfigWebhook *steno_config_webhook(const StenoConfig *config, const 
 /* May the app use the platform, storage, webhook of this name (given in its list, or its list is empty)? */
 gboolean steno_config_app_has(char *const *list, gboolean all_when_empty, const char *name);
 
-/* Reads a SECRET_FILE value ("credential:NAME" too). *secret is NULL when file is. */
+/* Reads a SECRET_FILE value ("credential:NAME" too). *secret is NULL when file is. CONFIG, saying what to do. */
 gboolean steno_config_secret(const char *file, StenoSecret **secret, GError **error);
-
-/* One row of the table, for who prints it. */
-typedef enum {
-    STENO_CONFIG_SECTION_TOP,
-    STENO_CONFIG_SECTION_API,
-    STENO_CONFIG_SECTION_LIMITS,
-    STENO_CONFIG_SECTION_PLATFORM,
-    STENO_CONFIG_SECTION_STORAGE,
-    STENO_CONFIG_SECTION_WEBHOOK,
-    STENO_CONFIG_SECTION_APP,
-    STENO_CONFIG_SECTIONS
-} StenoConfigSection;
 
 /* conf/steno.conf as it is shipped (every key with its words, commented out at its default), and steno.conf(5) as roff.
  * Both are made of the table; a test holds the files in the repository against them. Caller frees. */

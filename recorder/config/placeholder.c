@@ -1,3 +1,0 @@
-#include "steno/config.h"
-
-typedef int steno_config_placeholder;
