@@ -1,3 +1,0 @@
-#include "steno/journal.h"
-
-typedef int steno_journal_placeholder;
