@@ -32,10 +32,13 @@
  * Clusters hold at most 500 ms and are written whole, ≤ 0.6 s after their first frame; what was written is on disk
  * (fdatasync) within one more second, so that a crash of the process loses ≤ 1 s a track, and of the machine ≤ 2 s.
  *
- * Events (members besides t, wall µs, and event). Times in them are wall µs as well; participant and peer are the
- * channel's, track and segment ours.
+ * Events (members besides t, wall µs, event, part, and seq, which counts from 1 in each part). Times in them are wall
+ * µs as well; participant and peer are the channel's, track and segment ours. `early`: true in those that were told
+ * while no part was open, and therefore are the first lines of the next one. Measurements (clock, stats) have no seq.
  *
- *   state {state, error?}              recording | reconnecting | ended, the last with end_reason
+ *   state {state, error?}              joining | recording | paused | reconnecting; where the part begins with
+ *                                      zero_wall_us
+ *   ended {end_reason, error}          the last line of the last part
  *   participant_joined {participant, name}
  *   participant_left {participant}
  *   participant_failed {participant, error}, peer_failed {peer, error}
@@ -78,7 +81,13 @@ typedef struct {
     guint part;              /* from 1; part-NNNN must not exist */
     gint64 zero_wall_us;     /* the recording's zero: same for all its parts */
     const json_t *recording; /* what recording.json shall hold besides; used when it does not exist yet */
+    /* Numbered events that were told before the part began (an array; NULL: none): its first lines, as they are. */
+    const json_t *early;
+    guint early_seq; /* the last number that was given away so */
     const StenoLog *log;
+    /* Each event that gets a number, in their order; takes the reference. Any thread, under a lock: only to be queued.
+     * May be NULL. */
+    void (*told)(gpointer user, json_t *event);
     /* The capture can't be written any more (disk full, I/O): called once, on the writer thread. */
     void (*failed)(gpointer user, const GError *error);
     gpointer user;
@@ -101,8 +110,14 @@ StenoCapture *steno_capture_new(const StenoCaptureConfig *config, GError **error
  */
 StenoFrameRing *steno_capture_ring(StenoCapture *capture);
 
-/* Writes an event; takes the reference. "t" is added when it is missing. Any thread; not on the packet path. */
+/* Writes an event, with its part and seq, and tells it; takes the reference. "t" is added when it is missing. Any
+ * thread; not on the packet path. */
 void steno_capture_event(StenoCapture *capture, json_t *event);
+/* Writes what is only evidence for the assembly (clock, stats): without a number, told to nobody. Otherwise the same.
+ */
+void steno_capture_measurement(StenoCapture *capture, json_t *event);
+/* This event will be the part's last line, behind all that the last frames brought; takes the reference. */
+void steno_capture_set_last(StenoCapture *capture, json_t *event);
 
 /* Figures so far; any thread. */
 void steno_capture_stats(const StenoCapture *capture, StenoCaptureStats *stats);

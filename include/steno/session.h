@@ -14,12 +14,24 @@
  *                                                subscribe_video, max_height, token (for the next join or renewal)
  * Recorder to client:
  *   {"event": "hello", "pid", "id", "state", "paused", "part", "version"}   the answer to start and attach
- *   every event of the capture (capture.h), with its "part" and "seq" (from 1 in each part): after an attach those
- *   behind the client's position first (at most STENO_SESSION_REPLAY_MAX; older ones are in the capture's events.jsonl)
+ *   every numbered event of the capture (capture.h), with its "part" and "seq" (from 1 in each part, without holes but
+ *   for a disk that could not keep up): after an attach those behind the client's position first (at most
+ *   STENO_SESSION_REPLAY_MAX; older ones are in the capture's events.jsonl). Measurements (clock, a track's stats) are
+ *   not sent. While no part is open, events are sent with the next part's number, and "early": true; they are its first
+ *   lines once it opens. When a recorder dies before that, its successor counts that part from 1 again: whoever starts
+ *   a recorder with part N knows nothing yet of part N.
  *   {"event": "stats", "duration_ms", "participants", "tracks", "announced", "frames", "bytes", "packets", "lost", …}
- *                                                each second; announced: tracks that should flow (not muted)
+ *                                                each second, without part and seq; announced: tracks that should
+ *                                                flow: packets come or the platform says that somebody talks, not
+ * muted, not ended; 0 while paused
  *   {"event": "ended", "end_reason", "error"}    the last one; it is also the last line of the capture's last part, so
- *                                                that it is known when nobody listened
+ *                                                that it is known when nobody listened. Without part and seq when no
+ *                                                session began (the job is impossible, CONFLICT); not on disk when the
+ *                                                channel was never joined
+ *
+ * What a client says wrongly is logged and does nothing; a client that breaks the framing, or does not say within a
+ * second who it is, is sent away. When a client goes, the next one is waited for, or, with finish_when_alone, the
+ * recording ends ("orphaned"). A session that ends while nobody listens closes the capture, and the process exits.
  *
  * A recorder holds an exclusive lock (flock) on CAPTURE/recorder.lock, which holds its pid, as long as it lives.
  */
@@ -37,7 +49,7 @@ typedef struct StenoSession StenoSession;
 /* All from the main thread. */
 typedef struct {
     /*
-     * Something happened: {"event": "joining" | "recording" | "reconnecting" | "participant_joined" | … | "stats"}.
+     * Something happened: the capture's events, with part and seq, in their order; "stats"; and last of all "ended".
      * Not owned by the callee.
      */
     void (*event)(gpointer user, json_t *event);
@@ -62,6 +74,10 @@ StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPla
 void steno_session_pause(StenoSession *session, gboolean paused);
 /* The job was changed by its owner: takes over what may change while it runs. */
 void steno_session_update(StenoSession *session);
+/* "joining", "recording", "paused" or "reconnecting". */
+const char *steno_session_state(const StenoSession *session);
+/* The part that is open, or else the next one. */
+guint steno_session_part(const StenoSession *session);
 /* Asks it to end ("stopped", …); `ended` follows. */
 void steno_session_stop(StenoSession *session, const char *end_reason);
 void steno_session_free(StenoSession *session);

@@ -143,10 +143,25 @@ static gboolean format(const Line *line)
     return TRUE;
 }
 
+/* A pause is of all tracks. */
+static gboolean paused_gap(const Line *line, const char *cause)
+{
+    ModelPart *part = line->part;
+    ModelInterval interval = {time_of(line, "from"), time_of(line, "until")};
+    if (strcmp(cause, steno_gap_cause_name(STENO_GAP_PAUSED)) != 0 || interval.from_us == 0 ||
+        interval.until_us < interval.from_us || part->pauses->len >= MODEL_ROWS_MAX)
+        return FALSE;
+    g_array_append_val(part->pauses, interval);
+    part->paused_us = 0;
+    return TRUE;
+}
+
 static gboolean gap(const Line *line)
 {
-    ModelTrack *track = track_of(line);
     const char *cause = string(line, "cause");
+    if (json_is_null(json_object_get(line->event, "track")))
+        return paused_gap(line, cause);
+    ModelTrack *track = track_of(line);
     if (!track || track->gaps->len >= MODEL_ROWS_MAX)
         return FALSE;
     ModelGap row = {
@@ -239,12 +254,16 @@ static gboolean stats(const Line *line)
 static gboolean state(const Line *line)
 {
     const char *name = string(line, "state");
-    gboolean last = strcmp(name, "ended") == 0 || strcmp(name, "reconnecting") == 0;
-    g_free(line->part->end_state);
-    line->part->end_state = last ? g_strdup(name) : NULL;
-    line->part->clean = last;
-    if (strcmp(name, "ended") != 0)
-        return *name != '\0';
+    line->part->clean = strcmp(name, "reconnecting") == 0;
+    /* How long it lasted is told when it is over; when that was never told, it lasted to the end. */
+    if (strcmp(name, "paused") == 0 && line->part->paused_us == 0)
+        line->part->paused_us = line->t_us;
+    return *name != '\0';
+}
+
+static gboolean ended(const Line *line)
+{
+    line->part->clean = TRUE;
     g_free(line->model->end_reason);
     line->model->end_reason = g_strdup(string(line, "end_reason"));
     json_decref(line->model->end_error);
@@ -268,6 +287,7 @@ static const struct {
     {"unmuted", unmuted},
     {"stats", stats},
     {"state", state},
+    {"ended", ended},
 };
 
 static gboolean take_line(Model *model, ModelPart *part, const char *text, gsize bytes)
@@ -279,7 +299,8 @@ static gboolean take_line(Model *model, ModelPart *part, const char *text, gsize
     line.t_us = time_of(&line, "t");
     const char *name = string(&line, "event");
     gboolean lawful = line.t_us > 0 && *name;
-    if (lawful)
+    /* What was told before the part began says nothing of when it did. */
+    if (lawful && !json_is_true(json_object_get(event, "early")))
         model_part_saw(part, line.t_us);
     for (guint i = 0; lawful && i < G_N_ELEMENTS(takers); i++)
         if (strcmp(takers[i].name, name) == 0) {

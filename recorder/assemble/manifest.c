@@ -284,6 +284,8 @@ static void add_part_gaps(const Model *model, const json_t *tracks, json_t *gaps
     for (guint i = 1; i < model->parts->len; i++) {
         const ModelPart *before = model->parts->pdata[i - 1], *part = model->parts->pdata[i];
         gint64 last_us = last_frame_us(tracks, before->number);
+        if (before->pauses->len > 0) /* a pause until the end tells of itself what is missing until there */
+            last_us = MAX(last_us, g_array_index(before->pauses, ModelInterval, before->pauses->len - 1).until_us);
         ModelGap gap = {
             .cause = before->clean ? STENO_GAP_DISCONNECTED : STENO_GAP_RECORDER,
             .from_us = last_us ? last_us : before->last_us,
@@ -294,10 +296,23 @@ static void add_part_gaps(const Model *model, const json_t *tracks, json_t *gaps
     }
 }
 
+static void add_pauses(const Model *model, json_t *gaps)
+{
+    for (guint i = 0; i < model->parts->len; i++) {
+        const ModelPart *part = model->parts->pdata[i];
+        for (guint p = 0; p < part->pauses->len; p++) {
+            const ModelInterval *pause = &g_array_index(part->pauses, ModelInterval, p);
+            ModelGap gap = {.cause = STENO_GAP_PAUSED, .from_us = pause->from_us, .until_us = pause->until_us};
+            json_array_append_new(gaps, gap_row(part->number, NULL, &gap));
+        }
+    }
+}
+
 static json_t *gaps_of(const Model *model, const json_t *tracks)
 {
     json_t *gaps = json_array();
     add_part_gaps(model, tracks, gaps);
+    add_pauses(model, gaps);
     for (guint t = 0; t < model->tracks->len; t++) {
         const ModelTrack *track = model->tracks->pdata[t];
         for (guint g = 0; g < track->gaps->len; g++)

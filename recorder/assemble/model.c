@@ -26,7 +26,7 @@ static void part_free(gpointer data)
 {
     ModelPart *part = data;
     g_ptr_array_unref(part->tracks);
-    g_free(part->end_state);
+    g_array_unref(part->pauses);
     g_free(part);
 }
 
@@ -101,6 +101,7 @@ ModelPart *model_part(Model *model, guint number)
     ModelPart *part = g_new0(ModelPart, 1);
     part->number = number;
     part->tracks = g_ptr_array_new();
+    part->pauses = g_array_new(FALSE, FALSE, sizeof(ModelInterval));
     g_ptr_array_add(model->parts, part);
     return part;
 }
@@ -278,6 +279,15 @@ static void close_open_ends(ModelTrack *track, gint64 last_us)
     }
 }
 
+/* The recorder died while it was paused. */
+static void close_pause(ModelPart *part)
+{
+    ModelInterval interval = {part->paused_us, MAX(part->last_us, part->paused_us)};
+    if (part->paused_us > 0)
+        g_array_append_val(part->pauses, interval);
+    part->paused_us = 0;
+}
+
 void model_settle(Model *model)
 {
     gint64 first_us = 0, last_us = 0;
@@ -286,6 +296,7 @@ void model_settle(Model *model)
         if (part->first_us && (first_us == 0 || part->first_us < first_us))
             first_us = part->first_us;
         last_us = MAX(last_us, part->last_us);
+        close_pause(part);
         for (guint t = 0; t < part->tracks->len; t++)
             close_open_ends(part->tracks->pdata[t], part->last_us);
     }

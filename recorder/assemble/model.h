@@ -72,8 +72,9 @@ struct ModelParticipant {
 typedef struct {
     guint number;
     gint64 first_us, last_us; /* wall time of the first and last event or frame; 0: none */
-    gboolean clean;           /* it ended with a state event, not by a crash */
-    char *end_state;          /* "ended", "reconnecting", or NULL */
+    gboolean clean;           /* its end was told: it did not crash */
+    GArray *pauses;           /* of ModelInterval, in order */
+    gint64 paused_us;         /* a pause that began then and whose end was not told; 0: none */
     GPtrArray *tracks;        /* of ModelTrack, not owned */
 } ModelPart;
 

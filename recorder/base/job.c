@@ -111,6 +111,21 @@ static gboolean one_of(const char *name, const char *value, const char *const *a
     return FALSE;
 }
 
+static gboolean check_labels(const char *labels, GError **error)
+{
+    json_t *json = labels && labels[0] ? json_loads(labels, JSON_REJECT_DUPLICATES, NULL) : json_object();
+    gboolean sound = json_is_object(json);
+    const char *name;
+    json_t *value;
+    json_object_foreach (json, name, value)
+        sound = sound && json_is_string(value);
+    json_decref(json);
+    if (!sound)
+        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_USAGE,
+                            "labels must be the text of a JSON object of strings, such as {\"case\": \"17\"}");
+    return sound;
+}
+
 static gboolean check_janus(const StenoJobSpec *spec, GError **error)
 {
     if (!spec->channel) {
@@ -137,7 +152,7 @@ gboolean steno_job_spec_check(const StenoJobSpec *spec, GError **error)
     static const char *const outputs[] = {"participant", "track", NULL};
     static const char *const audio[] = {"copy", "aac", NULL};
     if (!one_of("platform", spec->platform, platforms, error) || !one_of("outputs", spec->outputs, outputs, error) ||
-        !one_of("audio", spec->audio, audio, error))
+        !one_of("audio", spec->audio, audio, error) || !check_labels(spec->labels, error))
         return FALSE;
     if (!spec->url || !spec->url[0]) {
         g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "url is missing: where is the platform?");
@@ -274,6 +289,64 @@ json_t *steno_job_spec_to_json(const StenoJobSpec *spec, gboolean with_secrets)
             json_object_set_new(json, field->name, value);
     }
     return json;
+}
+
+/* ---- changing ---------------------------------------------------------------------------------------------------- */
+
+static gboolean is_changeable(const char *name)
+{
+    static const char *const names[] = {"max_duration_s",  "max_idle_s", "subscribe_audio",
+                                        "subscribe_video", "max_height", "token"};
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (strcmp(names[i], name) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gsize size_of(const StenoJobField *field)
+{
+    switch (field->kind) {
+    case STENO_JOB_KIND_BOOL:
+        return sizeof(gboolean);
+    case STENO_JOB_KIND_INT:
+        return sizeof(gint64);
+    default:
+        return sizeof(gpointer);
+    }
+}
+
+/* Exchanges the members that are named in changes. */
+static void swap_members(StenoJobSpec *a, StenoJobSpec *b, const json_t *changes)
+{
+    for (const StenoJobField *field = fields; field->name; field++) {
+        guint8 kept[sizeof(gint64)];
+        if (!json_object_get(changes, field->name))
+            continue;
+        memcpy(kept, MEMBER(guint8, a, field), size_of(field));
+        memcpy(MEMBER(guint8, a, field), MEMBER(guint8, b, field), size_of(field));
+        memcpy(MEMBER(guint8, b, field), kept, size_of(field));
+    }
+}
+
+gboolean steno_job_spec_apply(StenoJobSpec *spec, const json_t *changes, GError **error)
+{
+    g_autoptr(StenoJobSpec) changed = steno_job_spec_from_json(changes, error);
+    if (!changed)
+        return FALSE;
+    const char *name;
+    json_t *value;
+    json_object_foreach ((json_t *)changes, name, value) {
+        if (is_changeable(name))
+            continue;
+        g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "%s cannot be changed while it is recorded", name);
+        return FALSE;
+    }
+    swap_members(spec, changed, changes);
+    if (steno_job_spec_check(spec, error))
+        return TRUE;
+    swap_members(spec, changed, changes);
+    return FALSE;
 }
 
 /* ---- ids --------------------------------------------------------------------------------------------------------- */

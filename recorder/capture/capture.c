@@ -35,6 +35,7 @@ struct StenoCapture {
     GCond wake;
     gboolean finishing;
 
+    json_t *last;    /* the part's last line, once it is known */
     GError *failure; /* the first; writer thread until it has ended */
     gint64 next_sync_mono_us;
     gint64 worst_sync_us; /* the writer's own */
@@ -107,6 +108,8 @@ static void flush(StenoCapture *capture, gboolean all)
             return;
         }
     }
+    if (all && capture->last)
+        steno_events_add(&capture->part.events, STENO_EVENTS_NUMBERED, g_steal_pointer(&capture->last));
     if (!steno_events_write(&capture->part.events, &error))
         fail(capture, error);
 }
@@ -258,7 +261,18 @@ static gboolean open_part(StenoCapture *capture, const StenoCaptureConfig *confi
         return FALSE;
     g_autofree char *part = g_strdup_printf("%s/part-%04u", config->folder, config->part);
     capture->part.folder_fd = steno_files_open_folder(part, TRUE, error);
-    return capture->part.folder_fd >= 0 && steno_events_open(&capture->part.events, capture->part.folder_fd, error);
+    return capture->part.folder_fd >= 0 &&
+           steno_events_open(&capture->part.events, capture->part.folder_fd, config->part, config->early_seq, error);
+}
+
+static void add_early(StenoCapture *capture, const StenoCaptureConfig *config)
+{
+    size_t i;
+    json_t *event;
+    json_array_foreach (config->early, i, event)
+        steno_events_add(&capture->part.events, STENO_EVENTS_AS_IT_IS, json_incref(event));
+    capture->part.events.told = config->told;
+    capture->part.events.user = config->user;
 }
 
 static void capture_free(StenoCapture *capture)
@@ -295,6 +309,7 @@ StenoCapture *steno_capture_new(const StenoCaptureConfig *config, GError **error
         capture_free(capture);
         return NULL;
     }
+    add_early(capture, config);
     capture->part.folder_dirty = TRUE;
     capture->part.now_mono_us = capture->part.since_mono_us = steno_clock_mono_us();
     capture->ring = steno_frame_ring_new(STENO_CAPTURE_RING_FRAMES);
@@ -309,7 +324,20 @@ StenoFrameRing *steno_capture_ring(StenoCapture *capture)
 
 void steno_capture_event(StenoCapture *capture, json_t *event)
 {
-    steno_events_add(&capture->part.events, event);
+    steno_events_add(&capture->part.events, STENO_EVENTS_NUMBERED, event);
+}
+
+void steno_capture_measurement(StenoCapture *capture, json_t *event)
+{
+    steno_events_add(&capture->part.events, STENO_EVENTS_MEASUREMENT, event);
+}
+
+void steno_capture_set_last(StenoCapture *capture, json_t *event)
+{
+    g_mutex_lock(&capture->lock);
+    json_decref(capture->last);
+    capture->last = event;
+    g_mutex_unlock(&capture->lock);
 }
 
 void steno_capture_stats(const StenoCapture *capture, StenoCaptureStats *stats)
@@ -333,6 +361,8 @@ gboolean steno_capture_finish(StenoCapture *capture, GError **error)
     g_cond_signal(&capture->wake);
     g_mutex_unlock(&capture->lock);
     g_thread_join(capture->thread);
+    if (capture->last) /* it could not be written; told it is all the same */
+        steno_events_add(&capture->part.events, STENO_EVENTS_NUMBERED, g_steal_pointer(&capture->last));
 
     gboolean whole = capture->failure == NULL;
     if (!whole)

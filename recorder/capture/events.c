@@ -10,13 +10,14 @@
 
 #define EVENTS_FILE "events.jsonl"
 
-gboolean steno_events_open(StenoEvents *events, int folder_fd, GError **error)
+gboolean steno_events_open(StenoEvents *events, int folder_fd, guint part, guint seq, GError **error)
 {
     events->fd = steno_files_create(folder_fd, EVENTS_FILE, error);
     if (events->fd < 0)
         return FALSE;
     g_mutex_init(&events->lock);
-    events->batch = g_string_sized_new(4096);
+    events->part = part;
+    events->seq = seq;
     events->waiting = g_string_sized_new(4096);
     events->spare = g_string_sized_new(4096);
     return TRUE;
@@ -24,32 +25,42 @@ gboolean steno_events_open(StenoEvents *events, int folder_fd, GError **error)
 
 void steno_events_clear(StenoEvents *events)
 {
-    if (!events->batch)
+    if (!events->waiting)
         return;
     close(events->fd);
-    g_string_free(g_steal_pointer(&events->batch), TRUE);
-    g_string_free(events->waiting, TRUE);
+    g_string_free(g_steal_pointer(&events->waiting), TRUE);
     g_string_free(events->spare, TRUE);
     g_mutex_clear(&events->lock);
 }
 
-void steno_events_add(StenoEvents *events, json_t *event)
+static void add_line(StenoEvents *events, const json_t *event)
 {
-    if (!json_object_get(event, "t"))
-        json_object_set_new(event, "t", json_integer(steno_clock_mono_to_wall_us(steno_clock_mono_us())));
-    char *line = json_dumps(event, JSON_COMPACT);
-    json_decref(event);
-
-    g_mutex_lock(&events->lock);
-    if (line && events->waiting_lines < STENO_CAPTURE_EVENTS_MAX) {
+    char *line = events->waiting_lines < STENO_CAPTURE_EVENTS_MAX ? json_dumps(event, JSON_COMPACT) : NULL;
+    if (line) {
         g_string_append(events->waiting, line);
         g_string_append_c(events->waiting, '\n');
         events->waiting_lines++;
     } else {
         events->dropped++;
     }
-    g_mutex_unlock(&events->lock);
     free(line);
+}
+
+void steno_events_add(StenoEvents *events, StenoEventsKind kind, json_t *event)
+{
+    if (!json_object_get(event, "t"))
+        json_object_set_new(event, "t", json_integer(steno_clock_mono_to_wall_us(steno_clock_mono_us())));
+    /* The number, the line and the telling under one lock: all three have the same order. */
+    g_mutex_lock(&events->lock);
+    if (kind == STENO_EVENTS_NUMBERED) {
+        json_object_set_new(event, "part", json_integer(events->part));
+        json_object_set_new(event, "seq", json_integer(++events->seq));
+    }
+    add_line(events, event);
+    if (kind == STENO_EVENTS_NUMBERED && events->told)
+        events->told(events->user, g_steal_pointer(&event));
+    g_mutex_unlock(&events->lock);
+    json_decref(event);
 }
 
 guint64 steno_events_dropped(StenoEvents *events)
@@ -69,12 +80,10 @@ gboolean steno_events_write(StenoEvents *events, GError **error)
     events->waiting_lines = 0;
     g_mutex_unlock(&events->lock);
 
-    g_string_append_len(events->batch, lines->str, (gssize)lines->len);
-    g_string_truncate(lines, 0);
-    if (events->batch->len == 0)
+    if (lines->len == 0)
         return TRUE;
-    gboolean written = steno_files_write(events->fd, EVENTS_FILE, events->batch->str, events->batch->len, error);
-    g_string_truncate(events->batch, 0);
+    gboolean written = steno_files_write(events->fd, EVENTS_FILE, lines->str, lines->len, error);
+    g_string_truncate(lines, 0);
     events->dirty = TRUE;
     return written;
 }

@@ -49,15 +49,14 @@ static void tell_gap(StenoPart *part, StenoTrack *track)
 {
     if (!track->gap.open)
         return;
-    g_string_append_printf(part->events.batch,
-                           "{\"t\":%" G_GINT64_FORMAT ",\"event\":\"gap\",\"track\":%u,\"cause\":\"%s\""
-                           ",\"first_seq\":%" G_GINT64_FORMAT ",\"last_seq\":%" G_GINT64_FORMAT
-                           ",\"packets\":%" G_GUINT64_FORMAT ",\"rtp_ts\":%" G_GINT64_FORMAT
-                           ",\"until_rtp_ts\":%" G_GINT64_FORMAT ",\"from\":%" G_GINT64_FORMAT
-                           ",\"until\":%" G_GINT64_FORMAT "}\n",
-                           track->gap.from_us, track->number, steno_gap_cause_name(track->gap.cause),
-                           track->gap.first_seq, track->gap.last_seq, track->gap.packets, track->gap.rtp_ts,
-                           track->gap.until_rtp_ts, track->gap.from_us, track->gap.until_us);
+    json_t *event =
+        json_pack("{s:I, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "t", (json_int_t)track->gap.from_us,
+                  "event", "gap", "track", (int)track->number, "cause", steno_gap_cause_name(track->gap.cause),
+                  "first_seq", (json_int_t)track->gap.first_seq, "last_seq", (json_int_t)track->gap.last_seq, "packets",
+                  (json_int_t)track->gap.packets, "rtp_ts", (json_int_t)track->gap.rtp_ts, "until_rtp_ts",
+                  (json_int_t)track->gap.until_rtp_ts, "from", (json_int_t)track->gap.from_us, "until",
+                  (json_int_t)track->gap.until_us);
+    steno_events_add(&part->events, STENO_EVENTS_NUMBERED, event);
     track->gap.open = FALSE;
 }
 
@@ -135,12 +134,12 @@ static gboolean open_file(StenoPart *part, StenoTrack *track, GError **error)
     track->fd = steno_files_create(part->folder_fd, name, error);
     if (track->fd < 0)
         return FALSE;
-    g_string_append_printf(
-        part->events.batch,
-        "{\"t\":%" G_GINT64_FORMAT ",\"event\":\"format\",\"track\":%u,\"segment\":%u,\"codec\":\"%s\""
-        ",\"clock_hz\":%u,\"width\":%u,\"height\":%u,\"channels\":%u}\n",
-        format->wall_us, track->number, track->segment, steno_codec_name(format->codec), format->format.clock_hz,
-        format->format.width, format->format.height, format->format.channels);
+    json_t *event =
+        json_pack("{s:I, s:s, s:i, s:i, s:s, s:i, s:i, s:i, s:i}", "t", (json_int_t)format->wall_us, "event", "format",
+                  "track", (int)track->number, "segment", (int)track->segment, "codec", steno_codec_name(format->codec),
+                  "clock_hz", (int)format->format.clock_hz, "width", (int)format->format.width, "height",
+                  (int)format->format.height, "channels", (int)format->format.channels);
+    steno_events_add(&part->events, STENO_EVENTS_NUMBERED, event);
     track->segment++;
     track->frames = 0;
     track->dirty = part->folder_dirty = TRUE;

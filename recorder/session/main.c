@@ -2,7 +2,10 @@
  * steno-recorder: one process, one recording. Started by the job room with a listening socket as a file descriptor; the
  * first message on it is the job with its secrets.
  */
-#include "steno/base/clock.h"
+#include "control.h"
+#include "lock.h"
+#include "replay.h"
+
 #include "steno/base/error.h"
 #include "steno/base/ipc.h"
 #include "steno/base/job.h"
@@ -18,36 +21,53 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* Who connects says within this time who it is, or loses the place: others may be waiting. */
+#define FIRST_MESSAGE_MS 1000
+
 typedef struct {
     GMainLoop *loop;
     int listening_fd;
+    int lock_fd; /* 0: not yet */
     StenoIpc *client;
+    guint first_message_timer;
+    Control control;
+    Replay *replay;
     StenoLog *log;
     StenoJobSpec *job;
     StenoSession *session;
     gboolean finish_when_alone; /* who started us is gone: end the recording */
-    json_t *ended;              /* the last message, for a client that comes back */
     int exit_code;
 } Recorder;
 
-static void send_event(Recorder *recorder, json_t *event)
+/* ---- telling ----------------------------------------------------------------------------------------------------- */
+
+static gboolean send_to_client(gpointer user, json_t *event)
 {
-    if (recorder->client)
-        (void)steno_ipc_send(recorder->client, json_incref(event));
+    Recorder *recorder = user;
+    return recorder->client && recorder->control.attached && steno_ipc_send(recorder->client, json_incref(event));
+}
+
+static void say_hello(Recorder *recorder, const char *state, guint part)
+{
+    json_t *hello = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:s}", "event", "hello", "pid", (int)getpid(), "id",
+                              recorder->job->id ? recorder->job->id : "", "state", state, "paused",
+                              recorder->job->paused, "part", (int)part, "version", STENO_VERSION);
+    (void)send_to_client(recorder, hello);
+    json_decref(hello);
 }
 
 static void on_session_event(gpointer user, json_t *event)
 {
-    send_event(user, event);
+    Recorder *recorder = user;
+    replay_add(recorder->replay, event);
+    (void)send_to_client(recorder, event);
 }
 
 static void on_session_ended(gpointer user, const char *end_reason, const GError *error)
 {
     Recorder *recorder = user;
+    (void)end_reason;
     recorder->exit_code = steno_error_exit_code(error);
-    recorder->ended =
-        json_pack("{s:s, s:s, s:o}", "event", "ended", "end_reason", end_reason, "error", steno_error_to_json(error));
-    send_event(recorder, recorder->ended);
     if (recorder->client)
         steno_ipc_flush(recorder->client, 1000);
     g_main_loop_quit(recorder->loop);
@@ -55,59 +75,131 @@ static void on_session_ended(gpointer user, const char *end_reason, const GError
 
 static const StenoSessionEvents session_events = {.event = on_session_event, .ended = on_session_ended};
 
-static gboolean start(Recorder *recorder, const json_t *message, GError **error)
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
+
+static gboolean start_session(Recorder *recorder, const ControlStart *start, GError **error)
 {
-    StenoSessionPlace place = {
-        .capture = json_string_value(json_object_get(message, "capture")),
-        .first_part = (guint)json_integer_value(json_object_get(message, "part")),
-        .zero_wall_us = json_integer_value(json_object_get(message, "zero_wall_us")),
-    };
-    if (!place.capture || place.first_part == 0) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "the start message names no capture folder or part");
-        return FALSE;
-    }
-    recorder->job = steno_job_spec_from_json(json_object_get(message, "job"), error);
+    const StenoSessionPlace place = {start->capture, start->part, start->zero_wall_us};
+    recorder->job = steno_job_spec_from_json(start->job, error);
     if (!recorder->job || !steno_job_spec_check(recorder->job, error))
         return FALSE;
-    recorder->finish_when_alone = json_is_true(json_object_get(message, "finish_when_alone"));
     recorder->log = steno_log_new(NULL, "rec=%s", recorder->job->id);
+    recorder->lock_fd = lock_capture(start->capture, error);
+    if (recorder->lock_fd < 0)
+        return FALSE;
+    say_hello(recorder, "joining", start->part);
     recorder->session = steno_session_start(recorder->job, &place, recorder->log, &session_events, recorder, error);
     return recorder->session != NULL;
 }
 
-static void on_message(gpointer user, json_t *message)
+static void on_start(gpointer user, const ControlStart *start)
 {
     Recorder *recorder = user;
-    const char *command = json_string_value(json_object_get(message, "command"));
     g_autoptr(GError) error = NULL;
-    if (g_strcmp0(command, "start") == 0 && !recorder->job) {
-        if (!start(recorder, message, &error))
-            on_session_ended(recorder, "join-failed", error);
-    } else if (g_strcmp0(command, "stop") == 0 && recorder->session) {
-        const char *reason = json_string_value(json_object_get(message, "end_reason"));
-        steno_session_stop(recorder->session, reason ? reason : "stopped");
-    } else {
-        steno_warning(recorder->log, "an unknown command was ignored: %s", command ? command : "(none)");
-    }
+    recorder->finish_when_alone = start->finish_when_alone;
+    if (start_session(recorder, start, &error))
+        return;
+    json_t *ended = json_pack("{s:s, s:s, s:o}", "event", "ended", "end_reason", "join-failed", "error",
+                              steno_error_to_json(error));
+    (void)send_to_client(recorder, ended);
+    json_decref(ended);
+    on_session_ended(recorder, "join-failed", error);
 }
+
+static void on_attach(gpointer user, guint part, guint seq)
+{
+    Recorder *recorder = user;
+    if (!recorder->session)
+        return;
+    say_hello(recorder, steno_session_state(recorder->session), steno_session_part(recorder->session));
+    replay_after(recorder->replay, part, seq, send_to_client, recorder);
+}
+
+static void on_stop(gpointer user, const char *end_reason)
+{
+    Recorder *recorder = user;
+    if (recorder->session)
+        steno_session_stop(recorder->session, end_reason);
+}
+
+static void on_pause(gpointer user, gboolean paused)
+{
+    Recorder *recorder = user;
+    recorder->job->paused = paused;
+    if (recorder->session)
+        steno_session_pause(recorder->session, paused);
+}
+
+static gboolean on_update(gpointer user, const json_t *changes, GError **error)
+{
+    Recorder *recorder = user;
+    if (!recorder->session || !steno_job_spec_apply(recorder->job, changes, error))
+        return FALSE;
+    steno_session_update(recorder->session);
+    return TRUE;
+}
+
+static const ControlCommands commands = {
+    .start = on_start,
+    .attach = on_attach,
+    .stop = on_stop,
+    .pause = on_pause,
+    .update = on_update,
+};
+
+/* ---- the client -------------------------------------------------------------------------------------------------- */
 
 static void listen_for_client(Recorder *recorder);
 
-static void on_client_closed(gpointer user, const GError *error)
+static void forget_timer(Recorder *recorder)
 {
-    Recorder *recorder = user;
-    if (error)
-        steno_warning(recorder->log, "the connection to who started this recorder broke: %s", error->message);
+    if (recorder->first_message_timer)
+        g_source_remove(recorder->first_message_timer);
+    recorder->first_message_timer = 0;
+}
+
+static void client_gone(Recorder *recorder)
+{
+    gboolean was_attached = recorder->control.attached;
+    forget_timer(recorder);
     steno_ipc_free(g_steal_pointer(&recorder->client));
+    recorder->control.attached = FALSE;
     if (!recorder->session)
         g_main_loop_quit(recorder->loop);
-    else if (recorder->finish_when_alone)
+    else if (recorder->finish_when_alone && was_attached)
         steno_session_stop(recorder->session, "orphaned");
     else
         listen_for_client(recorder);
 }
 
+static void on_message(gpointer user, json_t *message)
+{
+    Recorder *recorder = user;
+    g_autoptr(GError) error = NULL;
+    if (!control_message(&recorder->control, message, &error))
+        steno_warning(recorder->log, "a message of the client was refused: %s", error->message);
+    if (recorder->control.attached)
+        forget_timer(recorder);
+}
+
+static void on_client_closed(gpointer user, const GError *error)
+{
+    Recorder *recorder = user;
+    if (error)
+        steno_warning(recorder->log, "the connection to the client broke: %s", error->message);
+    client_gone(recorder);
+}
+
 static const StenoIpcEvents ipc_events = {.message = on_message, .closed = on_client_closed};
+
+static gboolean on_silent_client(gpointer user)
+{
+    Recorder *recorder = user;
+    recorder->first_message_timer = 0;
+    steno_warning(recorder->log, "a client said nothing for %d ms, and was sent away", FIRST_MESSAGE_MS);
+    client_gone(recorder);
+    return G_SOURCE_REMOVE;
+}
 
 static gboolean on_connection(gint fd, GIOCondition condition, gpointer user)
 {
@@ -117,6 +209,9 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer user)
     if (client_fd < 0)
         return G_SOURCE_CONTINUE;
     recorder->client = steno_ipc_new(client_fd, NULL, &ipc_events, recorder);
+    /* The first one started us and takes its time. */
+    if (recorder->session)
+        recorder->first_message_timer = g_timeout_add(FIRST_MESSAGE_MS, on_silent_client, recorder);
     return G_SOURCE_REMOVE;
 }
 
@@ -125,6 +220,8 @@ static void listen_for_client(Recorder *recorder)
 {
     g_unix_fd_add(recorder->listening_fd, G_IO_IN, on_connection, recorder);
 }
+
+/* ---- the process ------------------------------------------------------------------------------------------------- */
 
 static gboolean on_signal(gpointer user)
 {
@@ -187,7 +284,8 @@ int main(int argc, char **argv)
     steno_secret_protect_process();
     steno_log_set_level_from_environment();
     (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk, not a death */
-    Recorder recorder = {0};
+    Recorder recorder = {.replay = replay_new(STENO_SESSION_REPLAY_MAX)};
+    recorder.control = (Control){.commands = &commands, .user = &recorder};
     int exit_code = parse(argc, argv, &recorder);
     if (exit_code >= 0)
         return exit_code;
@@ -197,12 +295,15 @@ int main(int argc, char **argv)
     /* Ctrl-C goes to the whole foreground group: `steno record` decides, and tells us over the socket. */
     g_unix_signal_add(SIGINT, ignore_signal, &recorder);
     g_main_loop_run(recorder.loop);
+    forget_timer(&recorder);
     steno_session_free(recorder.session);
     steno_ipc_free(recorder.client);
     steno_job_spec_free(recorder.job);
-    json_decref(recorder.ended);
+    replay_free(recorder.replay);
     steno_log_free(recorder.log);
     g_main_loop_unref(recorder.loop);
     remove_socket(recorder.listening_fd);
+    if (recorder.lock_fd > 0)
+        close(recorder.lock_fd);
     return recorder.exit_code;
 }

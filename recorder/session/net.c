@@ -339,6 +339,37 @@ void session_net_close_all(Net *net)
     call_and_wait(net, close_all, NULL);
 }
 
+typedef struct {
+    gboolean paused;
+    gint64 wall_us;
+} Pause;
+
+static void pause_now(Net *net, gpointer argument)
+{
+    Pause *pause = argument;
+    GHashTableIter iter;
+    NetPeer *peer;
+    gint64 now_us = steno_clock_mono_us();
+    each_peer(net, session_wiring_empty, now_us);
+    net->paused = pause->paused;
+    pause->wall_us = steno_clock_mono_to_wall_us(now_us);
+    g_hash_table_iter_init(&iter, net->peers);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&peer)) {
+        if (pause->paused)
+            session_wiring_break(peer);
+        else
+            session_wiring_want_keyframes(peer);
+    }
+    g_source_set_ready_time(net->tick, 0);
+}
+
+gint64 session_net_pause(Net *net, gboolean paused)
+{
+    Pause pause = {.paused = paused};
+    call_and_wait(net, pause_now, &pause);
+    return pause.wall_us;
+}
+
 void session_net_totals(const Net *net, NetTotals *totals)
 {
     g_mutex_lock((GMutex *)&net->totals_lock);
@@ -369,6 +400,7 @@ Net *session_net_new(const StenoJobSpec *job, StenoGeofence *geofence, const Ste
     net->log = log;
     net->events = events;
     net->user = user;
+    net->paused = job->paused;
     g_mutex_init(&net->totals_lock);
     net->context = g_main_context_new();
     net->loop = g_main_loop_new(net->context, FALSE);

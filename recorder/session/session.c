@@ -8,50 +8,7 @@
 
 static const NetEvents net_events;
 
-/* ---- telling ----------------------------------------------------------------------------------------------------- */
-
-/* To the capture's events and to whoever started us. */
-void session_tell(StenoSession *session, json_t *event)
-{
-    session->events->event(session->user, event);
-    if (session->capture)
-        steno_capture_event(session->capture, event);
-    else
-        json_decref(event);
-}
-
-static void tell_state(StenoSession *session, const char *state, const GError *error)
-{
-    json_t *event = json_pack("{s:s, s:s}", "event", "state", "state", state);
-    if (error)
-        json_object_set_new(event, "error", steno_error_to_json(error));
-    session_tell(session, event);
-}
-
 /* ---- parts ------------------------------------------------------------------------------------------------------- */
-
-static void session_end(StenoSession *session, const char *reason, const GError *error);
-
-static gboolean on_capture_failure(gpointer data)
-{
-    StenoSession *session = data;
-    g_mutex_lock(&session->failure_lock);
-    g_autoptr(GError) error = g_steal_pointer(&session->failure);
-    g_mutex_unlock(&session->failure_lock);
-    session_end(session, "storage", error);
-    return G_SOURCE_REMOVE;
-}
-
-/* On the writer thread. */
-static void on_capture_failed(gpointer user, const GError *error)
-{
-    StenoSession *session = user;
-    g_mutex_lock(&session->failure_lock);
-    if (!session->failure)
-        session->failure = g_error_copy(error);
-    g_mutex_unlock(&session->failure_lock);
-    g_source_set_ready_time(session->capture_failure, 0);
-}
 
 static void tell_participant(StenoSession *session, const char *id, const char *name)
 {
@@ -69,15 +26,21 @@ static gboolean part_begin(StenoSession *session, GError **error)
         .part = session->part,
         .zero_wall_us = session->zero_wall_us,
         .recording = session->recording,
+        .early = session->early,
+        .early_seq = session->early_seq,
         .log = session->log,
-        .failed = on_capture_failed,
+        .told = session_told,
+        .failed = session_capture_failed,
         .user = session,
     };
     session->capture = steno_capture_new(&config, error);
     if (!session->capture)
         return FALSE;
-    session->part++;
+    session->has_parts = TRUE;
+    json_array_clear(session->early);
+    session->early_seq = 0;
     session_net_set_capture(session->net, session->capture);
+    session_pause_begin_part(session);
     return TRUE;
 }
 
@@ -86,10 +49,14 @@ static gboolean part_end(StenoSession *session, GError **error)
 {
     session_net_close_all(session->net);
     session_net_set_capture(session->net, NULL);
+    session_pause_end_part(session);
     g_ptr_array_set_size(session->tracks, 0);
     g_hash_table_remove_all(session->answered);
     StenoCapture *capture = g_steal_pointer(&session->capture);
-    return !capture || steno_capture_finish(capture, error);
+    if (!capture)
+        return TRUE;
+    session->part++;
+    return steno_capture_finish(capture, error);
 }
 
 /* ---- what the channel says --------------------------------------------------------------------------------------- */
@@ -154,6 +121,7 @@ static void on_stream_event(gpointer user, guint32 peer, const char *mid, const 
 {
     StenoSession *session = user;
     const Track *track = session_track_at(session, peer, mid ? mid : "");
+    session_tracks_heard(session, peer, mid, type);
     json_t *event = json_pack("{s:s, s:s, s:i}", "event", type, "evidence", "platform", "peer", (int)peer);
     if (track)
         json_object_set_new(event, "track", json_integer(track->number));
@@ -173,9 +141,9 @@ static void on_joined(StenoSession *session)
         session->came_mono_us = steno_clock_mono_us();
     if (session->joined_mono_us == 0)
         session->joined_mono_us = steno_clock_mono_us() - (steno_clock_wall_us() - session->zero_wall_us);
-    json_t *event = json_pack("{s:s, s:s, s:I, s:i}", "event", "state", "state", "recording", "zero_wall_us",
-                              (json_int_t)session->zero_wall_us, "part", (int)session->part - 1);
-    session_tell(session, event);
+    session->state = session->paused ? "paused" : "recording";
+    session_tell(session, json_pack("{s:s, s:s, s:I}", "event", "state", "state", session->state, "zero_wall_us",
+                                    (json_int_t)session->zero_wall_us));
     GHashTableIter iter;
     const char *id, *name;
     g_hash_table_iter_init(&iter, session->participants);
@@ -185,7 +153,7 @@ static void on_joined(StenoSession *session)
 
 static void on_reconnecting(StenoSession *session, const GError *why)
 {
-    tell_state(session, "reconnecting", why);
+    session_tell_state(session, "reconnecting", why);
     session_tracks_forgive(session, NULL); /* the hole between two parts is told by the parts */
     g_hash_table_remove_all(session->participants);
     g_autoptr(GError) error = NULL;
@@ -198,7 +166,7 @@ static void on_channel_state(gpointer user, StenoChannelState state, const GErro
     StenoSession *session = user;
     switch (state) {
     case STENO_CHANNEL_JOINING:
-        tell_state(session, "joining", error);
+        session_tell_state(session, "joining", error);
         break;
     case STENO_CHANNEL_JOINED:
         on_joined(session);
@@ -277,8 +245,9 @@ static void on_net_flow(gpointer user, guint32 number, gboolean flowing, gint64 
     Track *track = session_track_find(session, number);
     if (!track)
         return;
-    gboolean first = flowing && !track->flowing;
-    track->flowing = TRUE;
+    gboolean first = flowing && !track->started;
+    track->flowing = flowing;
+    track->started = TRUE;
     if (first)
         session_tracks_tell_back(session, track, wall_us);
     session_tell(session,
@@ -299,13 +268,14 @@ static void tell_stats(StenoSession *session, const NetTotals *totals, gint64 no
 {
     guint live = 0;
     for (guint i = 0; i < session->tracks->len; i++)
-        live += ((const Track *)session->tracks->pdata[i])->flowing;
-    json_t *event = json_pack("{s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "stats", "duration_ms",
-                              (json_int_t)((now_us - session->joined_mono_us) / 1000), "participants",
-                              (int)g_hash_table_size(session->participants), "tracks", (int)live, "frames",
-                              (json_int_t)totals->frames, "bytes", (json_int_t)totals->bytes, "packets",
-                              (json_int_t)totals->packets, "lost", (json_int_t)totals->lost, "recovered",
-                              (json_int_t)totals->recovered, "invalid", (json_int_t)totals->invalid);
+        live += ((const Track *)session->tracks->pdata[i])->started;
+    json_t *event =
+        json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "stats", "duration_ms",
+                  (json_int_t)((now_us - session->joined_mono_us) / 1000), "participants",
+                  (int)g_hash_table_size(session->participants), "tracks", (int)live, "announced",
+                  (int)session_tracks_announced(session), "frames", (json_int_t)totals->frames, "bytes",
+                  (json_int_t)totals->bytes, "packets", (json_int_t)totals->packets, "lost", (json_int_t)totals->lost,
+                  "recovered", (json_int_t)totals->recovered, "invalid", (json_int_t)totals->invalid);
     session->events->event(session->user, event);
     json_decref(event);
 }
@@ -319,11 +289,12 @@ static gboolean on_second(gpointer data)
     if (session->joined_mono_us == 0)
         return G_SOURCE_CONTINUE;
     tell_stats(session, &totals, now_us);
-    gint64 idle_us = now_us - MAX(session->came_mono_us, totals.last_media_mono_us);
+    gint64 busy_us = MAX(MAX(session->came_mono_us, session->resumed_mono_us), totals.last_media_mono_us);
     if (session->job->max_duration_s > 0 &&
         now_us - session->joined_mono_us >= session->job->max_duration_s * G_USEC_PER_SEC)
         session_end(session, "max-duration", NULL);
-    else if (session->job->max_idle_s > 0 && idle_us >= session->job->max_idle_s * G_USEC_PER_SEC)
+    else if (session->job->max_idle_s > 0 && !session->paused &&
+             now_us - busy_us >= session->job->max_idle_s * G_USEC_PER_SEC)
         session_end(session, "max-idle", NULL);
     return G_SOURCE_CONTINUE;
 }
@@ -344,10 +315,25 @@ static void explain_nothing(StenoSession *session)
                     "%" G_GUINT64_FORMAT " packets arrived, but none was valid media: check that the SRTP keys, the "
                     "payload types and the codecs are those of the session description",
                     totals.invalid);
+    else if (session->was_paused)
+        g_set_error(&session->end_error, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED,
+                    "nothing was recorded: it was paused, and nobody sent sound or pictures at other times (%u "
+                    "participants seen)",
+                    session->seen);
     else
         g_set_error(&session->end_error, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED,
                     "nothing was recorded: nobody sent sound or pictures while we were there (%u participants seen)",
                     session->seen);
+}
+
+static void tell_ended(StenoSession *session)
+{
+    json_t *ended = session_telling_flush(session);
+    /* What failed while it was closed came after that line. */
+    json_object_set_new(ended, "error", steno_error_to_json(session->end_error));
+    session->events->event(session->user, ended);
+    json_decref(ended);
+    session->events->ended(session->user, session->end_reason, session->end_error);
 }
 
 static gboolean end_now(gpointer data)
@@ -359,29 +345,49 @@ static gboolean end_now(gpointer data)
     session->second_timer = 0;
     session_net_close_all(session->net);
     explain_nothing(session);
-    json_t *event = json_pack("{s:s, s:s, s:s}", "event", "state", "state", "ended", "end_reason", session->end_reason);
+    /* A capture always tells its ending in its last part: in one of its own when none is open. */
+    if (session->has_parts)
+        (void)part_begin(session, NULL);
+    json_t *last = json_pack("{s:s, s:s, s:o}", "event", "ended", "end_reason", session->end_reason, "error",
+                             steno_error_to_json(session->end_error));
     if (session->capture)
-        steno_capture_event(session->capture, event);
+        steno_capture_set_last(session->capture, last);
     else
-        json_decref(event);
+        session_tell(session, last);
     g_autoptr(GError) error = NULL;
     if (!part_end(session, &error) && !session->end_error)
         session->end_error = g_steal_pointer(&error);
     StenoChannel *channel = g_steal_pointer(&session->channel);
     if (channel)
         channel->connector->close(channel);
-    session->events->ended(session->user, session->end_reason, session->end_error);
+    tell_ended(session);
     return G_SOURCE_REMOVE;
 }
 
 /* Not at once: we may be called from within the channel, which is closed in the end. */
-static void session_end(StenoSession *session, const char *reason, const GError *error)
+void session_end(StenoSession *session, const char *reason, const GError *error)
 {
     if (session->end_reason)
         return;
     session->end_reason = g_strdup(reason);
     session->end_error = error ? g_error_copy(error) : NULL;
     session->end_timer = g_idle_add(end_now, session);
+}
+
+const char *steno_session_state(const StenoSession *session)
+{
+    return session->state;
+}
+
+guint steno_session_part(const StenoSession *session)
+{
+    return session->part;
+}
+
+void steno_session_update(StenoSession *session)
+{
+    /* max_duration_s and max_idle_s are read each second. */
+    (void)session;
 }
 
 void steno_session_stop(StenoSession *session, const char *end_reason)
@@ -399,14 +405,6 @@ static json_t *describe_recording(const StenoJobSpec *job)
                      "version", STENO_VERSION);
 }
 
-static gboolean failure_dispatch(GSource *source, GSourceFunc callback, gpointer data)
-{
-    (void)source;
-    return callback(data);
-}
-
-static GSourceFuncs failure_functions = {.dispatch = failure_dispatch};
-
 StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPlace *place, const StenoLog *log,
                                   const StenoSessionEvents *events, gpointer user, GError **error)
 {
@@ -422,16 +420,14 @@ StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPla
     session->user = user;
     session->folder = g_strdup(place->capture);
     session->part = place->first_part;
-    session->later = place->first_part > 1;
+    session->later = session->has_parts = place->first_part > 1;
     session->zero_wall_us = place->zero_wall_us;
     session->recording = describe_recording(job);
+    session->paused = session->was_paused = job->paused;
     session->participants = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     session_tracks_init(session);
     session->answered = g_hash_table_new(NULL, NULL);
-    g_mutex_init(&session->failure_lock);
-    session->capture_failure = g_source_new(&failure_functions, sizeof(GSource));
-    g_source_set_callback(session->capture_failure, on_capture_failure, session, NULL);
-    g_source_attach(session->capture_failure, NULL);
+    session_telling_init(session);
     if (job->allow_media_cidr[0])
         session->geofence = steno_geofence_new((const char *const *)job->allow_media_cidr, error);
     if (!job->allow_media_cidr[0] || session->geofence) {
@@ -458,10 +454,7 @@ void steno_session_free(StenoSession *session)
     if (session->net)
         (void)part_end(session, NULL);
     session_net_free(session->net);
-    g_source_destroy(session->capture_failure);
-    g_source_unref(session->capture_failure);
-    g_mutex_clear(&session->failure_lock);
-    g_clear_error(&session->failure);
+    session_telling_clear(session);
     steno_geofence_unref(session->geofence);
     g_hash_table_unref(session->participants);
     session_tracks_clear(session);

@@ -22,6 +22,8 @@
 /* A track without a packet for this long is told as muted: longer than Opus' longest DTX interval (400 ms). */
 #define SESSION_MUTED_AFTER_US G_USEC_PER_SEC
 #define SESSION_STATS_EVERY_S 10
+/* Events told while no part is open, which wait for the next one: of a room with all its participants. */
+#define SESSION_EARLY_MAX 1024
 /* How long a packet of a pushed stream, that nobody would resend, may be late. */
 #define SESSION_REORDER_PUSHED_US (500 * 1000)
 
@@ -89,6 +91,9 @@ void session_net_apply(Net *net, PeerPlan *plan);
 void session_net_close_peer(Net *net, guint32 peer);
 /* Ends every peer; waits until the last frame is in the capture's ring. */
 void session_net_close_all(Net *net);
+/* From here on media is dropped, or taken again, beginning with key frames. Returns the moment, wall µs: all that came
+ * before it was dealt with as before. */
+gint64 session_net_pause(Net *net, gboolean paused);
 void session_net_totals(const Net *net, NetTotals *totals);
 
 /* ---- the network thread from the inside (net.c owns, wiring.c works) --------------------------------------------- */
@@ -102,6 +107,7 @@ typedef struct {
     StenoCodec codec; /* of the depacketizer */
     StenoDepacketizer *depacketizer;
     gboolean flowing;
+    gboolean begun; /* the capture has had a frame of it */
     gint64 last_arrival_us;
     guint64 packets_told; /* into the totals */
     guint64 lost_told, recovered_told;
@@ -137,6 +143,7 @@ struct Net {
     StenoFramePool *frames;
     StenoCapture *capture;
     StenoFrameRing *ring;
+    gboolean paused;
     GHashTable *peers; /* number → NetPeer * */
     GSource *tick;
     gint64 last_loss_us, last_flow_check_us, last_stats_us;
@@ -152,6 +159,11 @@ void session_wiring_tick(NetPeer *peer, gint64 now_us);
 void session_wiring_check_flow(NetPeer *peer, gint64 now_us);
 void session_wiring_tell_stats(NetPeer *peer);
 void session_wiring_close(NetPeer *peer);
+/* All that has come until now is put out, as if no more would come. */
+void session_wiring_empty(NetPeer *peer, gint64 now_us);
+/* What is half put together ends here, and what follows begins with a key frame. */
+void session_wiring_break(NetPeer *peer);
+void session_wiring_want_keyframes(NetPeer *peer);
 void session_wiring_track_free(gpointer track);
 
 /* net.c: messages to the main thread */
@@ -167,7 +179,10 @@ typedef struct {
     guint32 number, peer;
     char *participant;
     char *mid; /* "" when there is none */
-    gboolean video, flowing;
+    gboolean video;
+    gboolean started;        /* its first packet has come */
+    gboolean flowing;        /* packets come, as far as RTP tells */
+    gboolean muted, talking; /* so the platform says */
 } Track;
 
 /* A participant's medium that was cut off: when it flows again, the hole is told. */
@@ -188,13 +203,18 @@ struct StenoSession {
     Net *net;
 
     char *folder;
-    guint part; /* the next one to begin */
+    guint part; /* the one that is open, or the next one to begin */
     StenoCapture *capture;
     gint64 zero_wall_us;
     json_t *recording;
-    GSource *capture_failure; /* fires on the main thread when the writer thread says so */
-    GMutex failure_lock;
-    GError *failure;
+    /* From any thread to the main thread's client (telling.c). */
+    GSource *wake; /* fires on the main thread when there is something below */
+    GMutex told_lock;
+    GQueue told;     /* json_t *, in the order of their numbers */
+    GError *failure; /* of the capture */
+    json_t *early;   /* events that wait for the next part, an array */
+    guint early_seq; /* the last number given to one of them */
+    const char *state;
 
     GHashTable *participants; /* id → name */
     GPtrArray *tracks;        /* Track * */
@@ -202,18 +222,40 @@ struct StenoSession {
     GHashTable *answered;     /* peers with an offer that waits for our side */
     guint32 next_track;
 
+    gboolean paused, was_paused;
+    gint64 paused_wall_us;  /* since then, in this part */
+    gint64 resumed_mono_us; /* 0: never */
+
     gint64 joined_mono_us; /* when the recording began, also under an earlier recorder; 0: not yet */
     gint64 came_mono_us;   /* when this recorder joined */
     guint second_timer, end_timer;
-    gboolean later; /* another recorder was here before and may have recorded something */
-    guint seen;     /* participants so far */
+    gboolean later;     /* another recorder was here before and may have recorded something */
+    gboolean has_parts; /* the capture has one */
+    guint seen;         /* participants so far */
     GError *last_failure;
     char *end_reason;
     GError *end_error;
 };
 
-/* To the capture's events and to whoever started us; takes the event. */
+/* telling.c: events, from any thread, numbered, to the capture and to whoever listens. */
+void session_telling_init(StenoSession *session);
+void session_telling_clear(StenoSession *session);
+/* Main thread; takes the event. While no part is open it gets a number of the next one, and waits to be its first. */
 void session_tell(StenoSession *session, json_t *event);
+void session_tell_state(StenoSession *session, const char *state, const GError *error);
+/* The capture's callbacks: told() takes the event, on any thread; failed() is on the writer thread. */
+void session_told(gpointer user, json_t *event);
+void session_capture_failed(gpointer user, const GError *error);
+/* Hands what is queued to the client now. Returns "ended" when it was among it: that one is the caller's. */
+json_t *session_telling_flush(StenoSession *session);
+
+/* session.c */
+void session_end(StenoSession *session, const char *reason, const GError *error);
+
+/* pause.c */
+void session_pause_begin_part(StenoSession *session);
+/* While the part is still open: the pause is told as far as it is of this part. */
+void session_pause_end_part(StenoSession *session);
 
 /* tracks.c: participants' streams, from the offer that brings them to the one that takes them away. */
 void session_tracks_init(StenoSession *session);
@@ -226,6 +268,10 @@ void session_tracks_number(StenoSession *session, PeerPlan *plan, const char *pa
 void session_tracks_lose(StenoSession *session, guint32 peer);
 /* Nobody waits any more for what a participant (NULL: any) carried. */
 void session_tracks_forgive(StenoSession *session, const char *participant);
+/* How many tracks should flow: their packets come, or the platform says that they are spoken into. */
+guint session_tracks_announced(const StenoSession *session);
+/* What the platform tells of a stream; mid NULL: of all of the peer's. */
+void session_tracks_heard(StenoSession *session, guint32 peer, const char *mid, const char *type);
 /* The track flows: if its participant's medium had been cut off, the hole is told. */
 void session_tracks_tell_back(StenoSession *session, const Track *track, gint64 wall_us);
 

@@ -139,6 +139,29 @@ void session_tracks_tell_back(StenoSession *session, const Track *track, gint64 
     }
 }
 
+guint session_tracks_announced(const StenoSession *session)
+{
+    guint announced = 0;
+    for (guint i = 0; i < session->tracks->len && !session->paused; i++) {
+        const Track *track = session->tracks->pdata[i];
+        announced += !track->muted && (track->flowing || (track->talking && !track->video));
+    }
+    return announced;
+}
+
+void session_tracks_heard(StenoSession *session, guint32 peer, const char *mid, const char *type)
+{
+    for (guint i = 0; i < session->tracks->len; i++) {
+        Track *track = session->tracks->pdata[i];
+        if (track->peer != peer || (mid && strcmp(track->mid, mid) != 0))
+            continue;
+        if (strcmp(type, "muted") == 0 || strcmp(type, "unmuted") == 0)
+            track->muted = type[0] == 'm';
+        else if (strcmp(type, "talking") == 0 || strcmp(type, "silent") == 0)
+            track->talking = type[0] == 't';
+    }
+}
+
 void session_tracks_init(StenoSession *session)
 {
     session->tracks = g_ptr_array_new_with_free_func(track_free);

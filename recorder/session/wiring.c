@@ -69,14 +69,16 @@ static void on_rtp_packet(gpointer user, guint32 number, const StenoRtpPayload *
 {
     NetPeer *peer = user;
     NetTrack *track = track_of(peer, number);
-    if (track && take_codec(track, payload)) {
+    gboolean paused = peer->net->paused;
+    if (track && (paused || take_codec(track, payload))) {
         track->last_arrival_us = packet->arrival_us;
         if (G_UNLIKELY(!track->flowing)) {
             track->flowing = TRUE;
             session_net_tell_flow(peer, number, TRUE, steno_clock_mono_to_wall_us(packet->arrival_us));
         }
-        (void)steno_depacketizer_push(track->depacketizer, packet);
-        if (G_UNLIKELY(steno_depacketizer_needs_keyframe(track->depacketizer)))
+        if (!paused)
+            (void)steno_depacketizer_push(track->depacketizer, packet);
+        if (!paused && G_UNLIKELY(steno_depacketizer_needs_keyframe(track->depacketizer)))
             steno_rtp_request_keyframe(peer->rtp, number);
     }
     steno_packet_free(packet);
@@ -111,11 +113,11 @@ static void on_rtp_clock(gpointer user, guint32 number, const StenoRtpClockSampl
 {
     NetPeer *peer = user;
     if (peer->net->capture)
-        steno_capture_event(peer->net->capture,
-                            json_pack("{s:s, s:i, s:I, s:I, s:I, s:I}", "event", "clock", "track", (int)number,
-                                      "rtp_ts", (json_int_t)sample->rtp_ts, "ntp", (json_int_t)sample->ntp_wall_us,
-                                      "arrival", (json_int_t)steno_clock_mono_to_wall_us(sample->arrival_us), "offset",
-                                      (json_int_t)sample->offset_us));
+        steno_capture_measurement(
+            peer->net->capture, json_pack("{s:s, s:i, s:I, s:I, s:I, s:I}", "event", "clock", "track", (int)number,
+                                          "rtp_ts", (json_int_t)sample->rtp_ts, "ntp", (json_int_t)sample->ntp_wall_us,
+                                          "arrival", (json_int_t)steno_clock_mono_to_wall_us(sample->arrival_us),
+                                          "offset", (json_int_t)sample->offset_us));
 }
 
 static void on_rtp_bye(gpointer user, guint32 number)
@@ -176,6 +178,7 @@ static void on_frame(gpointer user, StenoFrame *frame)
         return;
     }
     frame->wall_us = steno_rtp_wall_us(track->peer->rtp, track->number, frame->rtp_ts);
+    track->begun = TRUE;
     if (frame->wall_us == 0) /* a source that has just begun anew: its clock is not known yet */
         frame->wall_us = steno_clock_mono_to_wall_us(track->last_arrival_us);
     if (frame->kind == STENO_FRAME_MEDIA) {
@@ -251,21 +254,50 @@ static void tell_track_stats(const NetTrack *track)
         return;
     static const StenoDepacketizerStats none = {0};
     const StenoDepacketizerStats *codec = track->depacketizer ? steno_depacketizer_stats(track->depacketizer) : &none;
-    steno_capture_event(net->capture,
-                        json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "event",
-                                  "stats", "track", (int)track->number, "packets", (json_int_t)rtp.packets, "bytes",
-                                  (json_int_t)rtp.bytes, "lost", (json_int_t)rtp.lost, "recovered",
-                                  (json_int_t)rtp.recovered, "duplicates", (json_int_t)rtp.duplicates, "reordered",
-                                  (json_int_t)rtp.reordered, "late", (json_int_t)rtp.late, "nacks",
-                                  (json_int_t)rtp.nacks_sent, "plis", (json_int_t)rtp.plis_sent, "frames",
-                                  (json_int_t)codec->frames, "undecodable", (json_int_t)codec->undecodable, "damaged",
-                                  (json_int_t)codec->damaged));
+    steno_capture_measurement(net->capture,
+                              json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                                        "event", "stats", "track", (int)track->number, "packets",
+                                        (json_int_t)rtp.packets, "bytes", (json_int_t)rtp.bytes, "lost",
+                                        (json_int_t)rtp.lost, "recovered", (json_int_t)rtp.recovered, "duplicates",
+                                        (json_int_t)rtp.duplicates, "reordered", (json_int_t)rtp.reordered, "late",
+                                        (json_int_t)rtp.late, "nacks", (json_int_t)rtp.nacks_sent, "plis",
+                                        (json_int_t)rtp.plis_sent, "frames", (json_int_t)codec->frames, "undecodable",
+                                        (json_int_t)codec->undecodable, "damaged", (json_int_t)codec->damaged));
 }
 
 void session_wiring_tell_stats(NetPeer *peer)
 {
     for (guint i = 0; i < peer->tracks->len; i++)
         tell_track_stats(peer->tracks->pdata[i]);
+}
+
+/* ---- pausing ----------------------------------------------------------------------------------------------------- */
+
+void session_wiring_empty(NetPeer *peer, gint64 now_us)
+{
+    if (peer->connected)
+        session_wiring_drain(peer, now_us);
+    steno_rtp_drain(peer->rtp);
+}
+
+void session_wiring_break(NetPeer *peer)
+{
+    for (guint i = 0; i < peer->tracks->len; i++) {
+        NetTrack *track = peer->tracks->pdata[i];
+        if (track->depacketizer)
+            steno_depacketizer_flush(track->depacketizer);
+        /* A new one keeps nothing before the first key frame. */
+        steno_depacketizer_free(g_steal_pointer(&track->depacketizer));
+    }
+}
+
+void session_wiring_want_keyframes(NetPeer *peer)
+{
+    for (guint i = 0; i < peer->tracks->len; i++) {
+        const NetTrack *track = peer->tracks->pdata[i];
+        if (track->plan->rtp.video)
+            steno_rtp_request_keyframe(peer->rtp, track->number);
+    }
 }
 
 /* ---- opening, renegotiating, closing ----------------------------------------------------------------------------- */
@@ -344,9 +376,10 @@ static void end_track(NetTrack *track)
     Net *net = track->peer->net;
     tell_track_stats(track);
     steno_rtp_remove_track(track->peer->rtp, track->number);
-    if (!track->depacketizer)
+    if (track->depacketizer)
+        steno_depacketizer_flush(track->depacketizer);
+    if (!track->begun)
         return;
-    steno_depacketizer_flush(track->depacketizer);
     StenoFrame *end = steno_frame_new(net->frames, STENO_FRAME_END, 0);
     if (end) {
         end->track = track->number;
@@ -399,10 +432,8 @@ void session_wiring_set_tracks(NetPeer *peer, PeerPlan *plan)
 
 void session_wiring_close(NetPeer *peer)
 {
-    if (peer->transport && peer->connected)
-        session_wiring_drain(peer, steno_clock_mono_us());
-    if (peer->rtp)
-        steno_rtp_drain(peer->rtp);
+    if (peer->transport && peer->rtp)
+        session_wiring_empty(peer, steno_clock_mono_us());
     if (peer->transport && peer->rtp)
         add_totals(peer);
     for (guint i = 0; i < peer->tracks->len; i++)

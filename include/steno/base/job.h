@@ -63,6 +63,13 @@ StenoJobSpec *steno_job_spec_from_json(const json_t *json, GError **error);
 /* with_secrets only between our own processes, over a 0600 socket. The caller owns the reference. */
 json_t *steno_job_spec_to_json(const StenoJobSpec *spec, gboolean with_secrets);
 
+/*
+ * Takes over what may change while it is recorded: the members max_duration_s, max_idle_s, subscribe_audio,
+ * subscribe_video, max_height and token of changes, those that are there; lists as a whole. USAGE, with nothing
+ * changed, for other members, wrong types, and when the whole would be impossible.
+ */
+gboolean steno_job_spec_apply(StenoJobSpec *spec, const json_t *changes, GError **error);
+
 /* A new ULID: 26 characters, sorts by time. Caller frees. */
 char *steno_job_new_id(void);
 

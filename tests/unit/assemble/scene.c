@@ -178,9 +178,10 @@ void scene_event(Scene *scene, gint64 at_us, const char *format, ...)
 
 void scene_close(Scene *scene, const char *state)
 {
-    if (state)
-        scene_event(scene, 3600 * SCENE_SECOND, "{s:s, s:s, s:s}", "event", "state", "state", state, "end_reason",
-                    "stopped");
+    if (g_strcmp0(state, "ended") == 0)
+        scene_event(scene, 3600 * SCENE_SECOND, "{s:s, s:s, s:n}", "event", "ended", "end_reason", "stopped", "error");
+    else if (state)
+        scene_event(scene, 3600 * SCENE_SECOND, "{s:s, s:s}", "event", "state", "state", state);
     assert_true(steno_capture_finish(scene->capture, NULL));
     steno_frame_pool_free(scene->pool);
     g_free(scene->folder);
