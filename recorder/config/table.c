@@ -86,6 +86,13 @@ gboolean config_key_is_required(const ConfigKey *key)
     return strcmp(key->fallback, "!") == 0;
 }
 
+char *config_key_range(const ConfigKey *key)
+{
+    if (key->maximum == G_MAXINT64)
+        return g_strdup_printf("%" G_GINT64_FORMAT " or more", key->minimum);
+    return g_strdup_printf("%" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, key->minimum, key->maximum);
+}
+
 gboolean config_bytes_parse(const char *text, gint64 *bytes)
 {
     static const char units[] = "KMGT";

@@ -64,6 +64,8 @@ GPtrArray *config_section_list(const StenoConfig *config, ConfigSection section)
 
 gboolean config_key_is_list(const ConfigKey *key);
 gboolean config_key_is_required(const ConfigKey *key);
+/* "1 to 10", "0 or more": of INT and BYTES. Caller frees. */
+char *config_key_range(const ConfigKey *key);
 /* A whole number, or one with K, M, G or T; FALSE when it is none or more than 63 bits hold. */
 gboolean config_bytes_parse(const char *text, gint64 *bytes);
 

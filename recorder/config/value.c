@@ -132,17 +132,10 @@ static gboolean is_whole(const config_setting_t *setting)
     return type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
 }
 
-static char *range_words(const ConfigKey *key)
-{
-    if (key->maximum == G_MAXINT64)
-        return g_strdup_printf("%" G_GINT64_FORMAT " or more", key->minimum);
-    return g_strdup_printf("%" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, key->minimum, key->maximum);
-}
-
 static char *set_number(const ConfigKey *key, gint64 number, gpointer object)
 {
     if (number < key->minimum || number > key->maximum) {
-        g_autofree char *range = range_words(key);
+        g_autofree char *range = config_key_range(key);
         return g_strdup_printf("is %" G_GINT64_FORMAT ", but must be %s", number, range);
     }
     *CONFIG_MEMBER(gint64, object, key) = number;
@@ -151,7 +144,7 @@ static char *set_number(const ConfigKey *key, gint64 number, gpointer object)
 
 static char *read_int(const ConfigKey *key, const config_setting_t *setting, gpointer object)
 {
-    g_autofree char *range = range_words(key);
+    g_autofree char *range = config_key_range(key);
     g_autofree char *wanted = g_strdup_printf("a whole number, %s", range);
     if (!is_whole(setting))
         return wrong_type(setting, wanted);
