@@ -17,14 +17,24 @@
 
 typedef struct Retention Retention;
 
+/* What could not be deleted is tried again so much later. */
+#define RETENTION_LEFT_S 86400
+/* Recordings that could not be deleted: with more of them the storage is broken, and nothing is deleted for a day. */
+#define RETENTION_LEFT_MAX 10000
+/* So many failures in a row (a storage that is not mounted?) end a look; the next is RETENTION_PAUSE_S later. */
+#define RETENTION_FAILURES_MAX 10
+#define RETENTION_PAUSE_S 600
+
 /*
- * Looks once a minute for what is too old or too much, when an app has a retention at all. What is on hold, or could
- * not be proven, does not count against retention_bytes: it must not make others go. What could not be deleted is
- * tried again a day later.
+ * Looks once a minute for what is too old or too much, when an app has a retention at all, a few rows at a time, so
+ * that the main loop is never held up. What is on hold, or could not be proven, does not count against retention_bytes:
+ * it must not make others go.
  */
 Retention *retention_new(StenoConfig *config, StenoJournal *journal, StenoAudit *audit, const StenoLog *log);
 /* Each deletion that is not done is answered with SHUTTING_DOWN first; the next retention goes on with it. */
 void retention_free(Retention *retention);
+/* Looks now, unless it does already. */
+void retention_look(Retention *retention);
 
 /* Called once, from the main loop or from retention_free(), never from within retention_delete_files(). */
 typedef void (*RetentionDone)(gpointer user, const GError *error);
