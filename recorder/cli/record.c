@@ -12,13 +12,14 @@
 
 /* A recorder that dies this often in a row is not started again. */
 #define RESTARTS_MAX 20
+/* Announced media of which nothing is captured for so long: the recorder is started anew. */
+#define STALL_S 10
 
 typedef struct {
-    CliCommon common;
-    char *output, *spool;
+    CliCall *call;
+    const char *output, *spool;
     gboolean keep_capture;
     StenoJobSpec *spec;
-    gboolean stdin_taken;
 
     GMainLoop *loop;
     StenoJob *job;
@@ -30,27 +31,11 @@ typedef struct {
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
-static const StenoJobField *field_of_option(const char *option)
-{
-    while (*option == '-')
-        option++;
-    for (const StenoJobField *field = steno_job_fields(); field->name; field++) {
-        if (strcmp(field->option, option) == 0)
-            return field;
-    }
-    return NULL;
-}
-
-static gboolean on_secret(Record *record, const StenoJobField *field, const char *option, const char *value,
-                          GError **error)
+static gboolean set_secret(Record *record, const StenoJobField *field, const char *value, GError **error)
 {
     StenoSecret **member = (StenoSecret **)(void *)((char *)record->spec + field->offset);
-    if (strcmp(value, "-") == 0 && record->stdin_taken) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "only one secret can come from standard input");
-        return FALSE;
-    }
-    record->stdin_taken |= strcmp(value, "-") == 0;
-    StenoSecret *secret = cli_read_secret(option, value, g_str_has_suffix(option, "-file"), error);
+    g_autofree char *option = g_strconcat("--", field->option, NULL);
+    StenoSecret *secret = cli_read_secret(record->call, option, value, g_str_has_suffix(option, "-file"), error);
     if (!secret)
         return FALSE;
     steno_secret_unref(*member);
@@ -58,56 +43,27 @@ static gboolean on_secret(Record *record, const StenoJobField *field, const char
     return TRUE;
 }
 
-static gboolean on_job_option(const char *option, const char *value, gpointer user, GError **error)
+static gboolean set_field(Record *record, const StenoJobField *field, GError **error)
 {
-    Record *record = user;
-    const StenoJobField *field = field_of_option(option);
-    if (!field)
-        return FALSE;
-    if (field->kind == STENO_JOB_KIND_SECRET)
-        return on_secret(record, field, option, value, error);
-    if (steno_job_spec_set(record->spec, field, value ? value : "", error))
-        return TRUE;
-    g_prefix_error(error, "--%s: ", field->option);
-    return FALSE;
-}
-
-/* The row's words, with its default behind them. */
-static const char *describe(const StenoJobField *field)
-{
-    if (!field->default_text[0])
-        return field->words;
-    g_autofree char *words = g_strdup_printf("%s (default: %s)", field->words, field->default_text);
-    return g_intern_string(words);
-}
-
-static GOptionGroup *option_group(Record *record)
-{
-    GOptionGroup *group = g_option_group_new("record", "", "", record, NULL);
-    for (const StenoJobField *field = steno_job_fields(); field->name; field++) {
-        if (!field->option[0])
-            continue;
-        GOptionEntry entries[] = {
-            {field->option, 0, field->kind == STENO_JOB_KIND_BOOL ? G_OPTION_FLAG_NO_ARG : 0, G_OPTION_ARG_CALLBACK,
-             (gpointer)on_job_option, describe(field), field->argument[0] ? field->argument : NULL},
-            {NULL},
-        };
-        g_option_group_add_entries(group, entries);
+    for (char **value = cli_texts(record->call, field->option); *value; value++) {
+        if (field->kind == STENO_JOB_KIND_SECRET) {
+            if (!set_secret(record, field, *value, error))
+                return FALSE;
+        } else if (!steno_job_spec_set(record->spec, field, *value, error)) {
+            g_prefix_error(error, "--%s: ", field->option);
+            return FALSE;
+        }
     }
-    const GOptionEntry own[] = {
-        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &record->output,
-         "folder for finished recordings (default: recordings)", "DIR"},
-        {"spool", 0, 0, G_OPTION_ARG_FILENAME, &record->spool, "folder for captures (default: OUTPUT/.spool)", "DIR"},
-        {"keep-capture", 0, 0, G_OPTION_ARG_NONE, &record->keep_capture, "keep the capture when the files are stored",
-         NULL},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &record->common.json, "tell everything as JSON lines on standard output",
-         NULL},
-        {"log-level", 0, 0, G_OPTION_ARG_STRING, &record->common.log_level,
-         "error, warning, notice (default), info, debug or trace", "LEVEL"},
-        {NULL},
-    };
-    g_option_group_add_entries(group, own);
-    return group;
+    return TRUE;
+}
+
+static gboolean set_fields(Record *record, GError **error)
+{
+    for (const StenoJobField *field = steno_job_fields(); field->name; field++) {
+        if (field->option[0] && !set_field(record, field, error))
+            return FALSE;
+    }
+    return steno_job_spec_check(record->spec, error);
 }
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
@@ -141,7 +97,7 @@ static void on_event(gpointer user, json_t *event)
 {
     Record *record = user;
     const char *name = json_string_value(json_object_get(event, "event"));
-    if (record->common.json) {
+    if (record->call->json) {
         /* States come by on_state, for those of the job too. */
         if (g_strcmp0(name, "state") != 0)
             cli_print_json(json_incref(event));
@@ -149,7 +105,7 @@ static void on_event(gpointer user, json_t *event)
         print_stats(record, event);
     }
     const json_t *error = json_object_get(event, "error");
-    if (g_strcmp0(name, "state") == 0 && json_is_object(error) && !record->common.json) {
+    if (g_strcmp0(name, "state") == 0 && json_is_object(error) && !record->call->json) {
         end_line(record);
         fprintf(stderr, "steno: %s\n", json_string_value(json_object_get(error, "message")));
     }
@@ -162,7 +118,7 @@ static void on_state(gpointer user, const char *state)
         return;
     g_free(record->state);
     record->state = g_strdup(state);
-    if (record->common.json) {
+    if (record->call->json) {
         cli_print_json(json_pack("{s:s, s:s}", "event", "state", "state", state));
     } else {
         end_line(record);
@@ -173,7 +129,7 @@ static void on_state(gpointer user, const char *state)
 static void print_done(const Record *record, const char *folder, const char *capture, const char *end_reason,
                        const GError *error)
 {
-    if (record->common.json) {
+    if (record->call->json) {
         cli_print_json(json_pack("{s:s, s:s?, s:s?, s:s, s:o}", "event", "done", "folder", folder, "capture", capture,
                                  "end_reason", end_reason, "error", steno_error_to_json(error)));
         return;
@@ -206,7 +162,7 @@ static gboolean on_signal(gpointer user)
     Record *record = user;
     end_line(record);
     if (record->signals++ == 0) {
-        if (!record->common.json)
+        if (!record->call->json)
             fprintf(stderr, "steno: finishing; a second Ctrl-C leaves at once and keeps the capture\n");
         steno_job_stop(record->job, "stopped");
         return G_SOURCE_CONTINUE;
@@ -227,6 +183,7 @@ static int run(Record *record)
         .spool = record->spool,
         .keep_capture = record->keep_capture,
         .restarts_max = RESTARTS_MAX,
+        .stall_s = STALL_S,
     };
     g_autoptr(StenoLog) log = steno_log_new(NULL, "rec=%s", record->spec->id);
     record->terminal = isatty(STDERR_FILENO);
@@ -247,33 +204,38 @@ static int run(Record *record)
     return record->exit_code;
 }
 
-int cli_record(int argc, char **argv)
+static int run_record(CliCall *call, GError **error)
 {
-    Record record = {.spec = steno_job_spec_new()};
-    g_autofree char *codes = cli_describe_exit_codes();
-    g_autofree char *description = g_strconcat(
-        "Example:\n"
-        "  steno record --platform janus --url https://sfu.example/janus --channel 1234 \\\n"
-        "      --token-secret-file janus.secret --output /srv/recordings --max-duration 3600\n"
-        "\n"
-        "Ctrl-C ends the recording and finishes its files. The folder of the files is printed on standard output.\n"
-        "\n",
-        codes, NULL);
-    g_auto(GStrv) rest = NULL;
-    g_autoptr(GError) error = NULL;
-    int exit_code = cli_parse("Records a channel as a silent participant, and leaves finished files and a manifest.",
-                              "", description, option_group(&record), argc, argv, &rest);
-    if (exit_code < 0 && rest[0])
-        exit_code =
-            cli_usage_error("'%s' was not expected; every setting is an option, see `steno record --help`", rest[0]);
-    if (exit_code < 0 && (!cli_apply_common(&record.common, &error) || !steno_job_spec_check(record.spec, &error)))
-        exit_code = cli_fail(error);
-    if (exit_code < 0)
-        exit_code = run(&record);
+    Record record = {
+        .call = call,
+        .spec = steno_job_spec_new(),
+        .output = cli_text(call, "output"),
+        .spool = cli_text(call, "spool"),
+        .keep_capture = cli_flag(call, "keep-capture"),
+    };
+    int exit_code = set_fields(&record, error) ? run(&record) : 2;
     steno_job_spec_free(record.spec);
-    g_free(record.output);
-    g_free(record.spool);
-    g_free(record.common.log_level);
     g_free(record.state);
     return exit_code;
 }
+
+static const CliOption record_options[] = {
+    {"output", 'o', CLI_TEXT, "DIR", "folder for finished recordings (default: recordings)"},
+    {"spool", 0, CLI_TEXT, "DIR", "folder for captures (default: OUTPUT/.spool)"},
+    {"keep-capture", 0, CLI_FLAG, NULL, "keep the capture when the files are stored"},
+    {NULL},
+};
+
+const CliCommand cli_record = {
+    .name = "record",
+    .words = "record a channel here and now, without stenod",
+    .operands = "",
+    .summary = "Records a channel as a silent participant, and leaves finished files and a manifest. Ctrl-C ends the "
+               "recording\n"
+               "and finishes its files. The folder of the files is printed on standard output.",
+    .examples = "  steno record --platform janus --url https://sfu.example/janus --channel 1234 \\\n"
+                "      --token-secret-file janus.secret --output /srv/recordings --max-duration 3600\n",
+    .options = record_options,
+    .job_options = TRUE,
+    .run = run_record,
+};

@@ -1,0 +1,382 @@
+"""The commands of `steno` against a stenod that only talks: what is sent, printed and returned, also when it goes wrong."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fake import MEDIA, Fake, file_of, recording  # noqa: E402
+
+STENO = os.path.abspath(sys.argv.pop(1))
+START = ["start", "--app", "clinic", "--platform", "janus-1", "--channel", "1234"]
+
+
+class Commands(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="steno-cli-")
+        self.at = self.folder.name
+        self.fake = Fake(os.path.join(self.at, "api.sock"))
+
+    def tearDown(self):
+        self.fake.down()
+        self.folder.cleanup()
+
+    def environment(self):
+        own = {k: v for k, v in os.environ.items() if not k.startswith("STENO_")}
+        return {**own, "STENO_SOCKET": self.fake.path, "TZ": "Europe/Berlin", "LC_ALL": "C.UTF-8"}
+
+    def popen(self, *words, **more):
+        return subprocess.Popen([STENO, *words], cwd=self.at, env=self.environment(), text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
+
+    def steno(self, *words, code=0, **more):
+        """(stdout, stderr)"""
+        done = subprocess.run([STENO, *words], cwd=self.at, env=self.environment(), text=True, capture_output=True,
+                              timeout=60, stdin=more.pop("stdin", subprocess.DEVNULL), **more)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        if code == 0:
+            self.assertEqual(done.stderr, "")
+        return done.stdout, done.stderr
+
+    def last(self):
+        request = self.fake.requests[-1]
+        return request, json.loads(request["body"]) if request["body"] else None
+
+    def add(self, ident="01A", **more):
+        self.fake.recordings[ident] = recording(ident, **more)
+        return ident
+
+    # ---- start ----
+    def test_start_prints_the_id_alone(self):
+        out, _ = self.steno(*START)
+        self.assertIn(out.strip(), self.fake.recordings)
+        request, body = self.last()
+        self.assertEqual(body, {"app": "clinic", "platform": "janus-1", "channel": "1234"})
+        self.assertTrue(request["headers"]["Idempotency-Key"])
+
+    def test_start_sends_what_was_asked(self):
+        token = os.path.join(self.at, "token")
+        with open(os.open(token, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+            f.write("a-join-token\n")
+        self.steno(*START, "--profile", "low", "--token", "@" + token, "--audio-of", "none", "--video-of", "alice",
+                   "--video-of", "bob", "--max-height", "720", "--outputs", "track", "--audio", "aac", "--storage", "primary",
+                   "--for", "1h30m", "--max-idle", "5m", "--label", "case=17", "--label", "ward=7=b", "--webhook", "ward-7",
+                   "--at", "2099-06-01 08:30")
+        _, body = self.last()
+        self.assertEqual(body, {
+            "app": "clinic", "platform": "janus-1", "channel": "1234", "profile": "low",
+            "token": {"source": "given", "value": "a-join-token"},
+            "subscribe": {"audio": "none", "video": ["alice", "bob"], "max_height": 720},
+            "outputs": [{"type": "track", "audio": "aac"}], "storages": ["primary"], "max_duration_s": 5400,
+            "max_idle_s": 300, "labels": {"case": "17", "ward": "7=b"}, "webhook": "ward-7",
+            "start_at": "2099-06-01T06:30:00Z"})
+
+    def test_a_secret_in_argv_is_refused_and_not_repeated(self):
+        out, err = self.steno(*START, "--token", "a-join-token", code=2)
+        self.assertNotIn("a-join-token", out + err)
+        self.assertEqual(self.fake.requests, [])
+
+    def test_start_of_a_running_channel(self):
+        ident = self.add(channel="1234")
+        _, err = self.steno(*START, code=4)
+        self.assertIn("channel 1234 on janus-1 is not being recorded once more: ", err)
+        self.assertEqual(err.count("\n"), 1)
+        out, _ = self.steno(*START, "--unless-running")
+        self.assertEqual(out, ident + "\n")
+
+    def test_two_starts_at_the_same_moment_are_one(self):
+        both = [self.popen(*START, "--unless-running") for _ in range(8)]
+        ids = {one.communicate(timeout=60)[0] for one in both}
+        self.assertEqual([one.returncode for one in both], [0] * 8)
+        self.assertEqual(len(ids), 1)
+        self.assertEqual(len(self.fake.recordings), 1)
+
+    def test_start_is_sent_again_when_the_answer_is_lost(self):
+        self.fake.faults = ["cut", "cut"]
+        self.steno(*START)
+        keys = {r["headers"]["Idempotency-Key"] for r in self.fake.requests}
+        self.assertEqual((len(self.fake.requests), len(keys)), (3, 1))
+
+    def test_start_waits_for_a_stenod_that_is_being_replaced(self):
+        self.fake.faults = [(503, "shutting-down", "stenod is being stopped")]
+        self.steno(*START)
+        self.fake.down()  # the socket stays, and refuses
+        threading.Timer(0.5, lambda: (os.unlink(self.fake.path), self.fake.up())).start()
+        self.steno(*START[:-1], "5678")
+        self.assertEqual(len(self.fake.recordings), 2)
+
+    def test_start_tells_why_not(self):
+        self.fake.faults = [(503, "limit-reached", "50 recordings run, and no more are allowed")]
+        out, err = self.steno(*START, "--json", code=50)
+        self.assertEqual(err, "steno: channel 1234 on janus-1 is not being recorded: 50 recordings run, and no more are allowed\n")
+        self.assertEqual(json.loads(out)["error"]["code"], "limit-reached")
+        self.fake.faults = [(400, "usage", "the request is wrong",
+                             {"errors": [{"pointer": "/outputs/0/type", "detail": "is 'mp3'"}]})]
+        _, err = self.steno(*START, code=2)
+        self.assertIn("/outputs/0/type: is 'mp3'", err)
+
+    def test_start_refuses_what_makes_no_sense(self):
+        for words in (["--for", "1h30"], ["--at", "25:00"], ["--at", "2001-01-01 10:00"], ["--label", "x"],
+                      ["--max-height", "x"], ["--token", "-", "--no-token"], ["stray"], ["--frobnicate"]):
+            self.steno(*START, *words, code=2)
+        self.assertEqual(self.fake.requests, [])
+
+    def test_start_wait_ends_with_the_result(self):
+        run = self.popen(*START, "--wait")
+        ident = run.stdout.readline().strip()
+        self.fake.await_stream(1)
+        self.fake.end(ident, "failed", "join-failed", {"code": "token-refused", "message": "the platform said 403"})
+        out, err = run.communicate(timeout=60)
+        self.assertEqual((run.returncode, out), (12, ""))
+        self.assertIn("channel 1234 on janus-1 failed, join-failed: the platform said 403", err)
+
+    # ---- list, show ----
+    def test_list(self):
+        for i in range(7):
+            self.add(f"01A{i}", state="completed" if i % 2 else "recording", channel="Zürich\x1b[31m")
+        out, _ = self.steno("list")
+        lines = out.splitlines()
+        self.assertEqual(len(lines), 8)
+        self.assertEqual(lines[0].split()[:3], ["ID", "STATE", "APP"])
+        self.assertIn("2026-11-21 20:55:41", lines[1])
+        self.assertNotIn("\x1b", out)
+        out, _ = self.steno("list", "--plain", "--state", "recording", "--state", "paused")
+        self.assertEqual([line.split("\t")[0] for line in out.splitlines()], ["01A0", "01A2", "01A4", "01A6"])
+        self.assertEqual(self.last()[0]["query"]["state"], "recording,paused")
+        out, _ = self.steno("list", "--all", "--limit", "3", "--json")
+        self.assertEqual(len(json.loads(out)["recordings"]), 7)
+        self.steno("list", "--label", "case=17", "--from", "2026-11-21 00:00", "--order", "oldest")
+        self.assertEqual(self.last()[0]["query"], {"label": "case:17", "created_from": "2026-11-20T23:00:00Z", "order": "oldest"})
+
+    def test_show(self):
+        self.add(files=[file_of("alice.mkv", b"x")], labels={"case": "17"}, end_reason="stopped",
+                 participants=[{"id": "7", "name": "alice\x07", "joined_at": None, "left_at": None}])
+        out, _ = self.steno("show", "01A")
+        for words in ("recording", "case=17", "alice.mkv", "1:02:03", "1.00 %"):
+            self.assertIn(words, out)
+        self.assertNotIn("\x07", out)
+        out, _ = self.steno("show", "01A", "--json")
+        self.assertEqual(json.loads(out), self.fake.recordings["01A"])
+        _, err = self.steno("show", "01B", code=3)
+        self.assertEqual(err, "steno: there is no recording 01B\n")
+        self.steno("show", "../keys", code=3)
+        self.assertEqual(self.last()[0]["path"], "/v1/recordings/..%2Fkeys")
+
+    # ---- stop, pause, update, delete ----
+    def test_stop_wait(self):
+        self.add()
+        self.add("01B")
+        out, _ = self.steno("stop", "--wait", "01A", "01B", "--json")
+        self.assertEqual([json.loads(line)["state"] for line in out.splitlines()], ["completed", "completed"])
+
+    def test_pause_and_resume(self):
+        self.add()
+        self.steno("pause", "01A")
+        self.assertEqual(self.fake.recordings["01A"]["state"], "paused")
+        _, err = self.steno("pause", "01A", code=5)
+        self.assertEqual(err, "steno: recording 01A: it is paused\n")
+        self.steno("resume", "01A")
+
+    def test_update(self):
+        self.add()
+        self.steno("update", "01A", "--for", "2h", "--label", "case=18")
+        request, body = self.last()
+        self.assertEqual((request["method"], body), ("PATCH", {"max_duration_s": 7200, "labels": {"case": "18"}}))
+        self.steno("update", "01A", code=2)
+
+    def test_delete_asks(self):
+        self.add()
+        self.steno("delete", "01A", code=2)
+        self.assertIn("01A", self.fake.recordings)
+        self.steno("delete", "--files", "--yes", "01A")
+        self.assertEqual(self.last()[0]["query"], {"files": "true"})
+
+    # ---- watch ----
+    def test_watch_goes_on_after_a_restart(self):
+        self.add()
+        run = self.popen("watch", "01A")
+        self.fake.await_stream(1)
+        self.fake.event("started", "01A", started_at="2026-11-21T19:55:41Z")
+        self.assertIn(" 01A started channel 1234 started_at=", run.stdout.readline())
+        self.fake.cut_streams()
+        self.fake.event("paused", "01A")
+        self.assertIn(" 01A paused ", run.stdout.readline())
+        self.fake.await_stream(2)
+        self.assertEqual(self.fake.requests[-2]["headers"].get("Last-Event-ID"), "1")
+        self.fake.end("01A")
+        out, err = run.communicate(timeout=60)
+        self.assertEqual((run.returncode, err), (0, ""))
+        self.assertTrue(out.endswith("01A completed: stopped\n"), out)
+
+    def test_watch_of_an_end_that_nobody_heard(self):
+        self.add(state="failed", end_reason="storage", error={"code": "storage-full", "message": "the disk is full"})
+        _, err = self.steno("watch", "01A", code=41)
+        self.assertIn("the disk is full", err)
+
+    def test_watch_json(self):
+        self.add()
+        self.fake.event("started", "01A")
+        self.fake.end("01A")
+        out, _ = self.steno("watch", "--json", "--after", "0", "01A")
+        self.assertEqual([json.loads(line)["seq"] for line in out.splitlines()], [1, 2])
+
+    # ---- files, get ----
+    def put(self, *names):
+        self.fake.media = {name: MEDIA for name in names}
+        self.add(files=[file_of(name, MEDIA) for name in names], state="completed")
+
+    def read(self, path):
+        with open(os.path.join(self.at, path), "rb") as f:
+            return f.read()
+
+    def test_get(self):
+        self.put("alice.mkv", "bob.mkv")
+        out, _ = self.steno("get", "01A")
+        self.assertEqual(out.split(), ["01A/alice.mkv", "01A/bob.mkv", "01A/manifest.json"])
+        self.assertEqual(self.read("01A/alice.mkv"), MEDIA)
+        self.assertEqual(os.stat(os.path.join(self.at, "01A/alice.mkv")).st_mode & 0o777, 0o600)
+        count = len(self.fake.requests)
+        self.steno("get", "01A", "alice.mkv", "bob.mkv")
+        self.assertEqual(len(self.fake.requests), count + 1, "what was there was fetched again")
+        out, _ = self.steno("files", "01A", "--plain")
+        self.assertEqual(out.splitlines()[0].split("\t")[:2], ["alice.mkv", str(len(MEDIA))])
+
+    def test_get_goes_on(self):
+        self.put("alice.mkv")
+        os.mkdir(os.path.join(self.at, "to"))
+        with open(os.path.join(self.at, "to/alice.mkv.part"), "wb") as f:
+            f.write(MEDIA[:1000])
+        self.fake.cuts = [500000, 700000]
+        self.steno("get", "01A", "alice.mkv", "-o", "to")
+        self.assertEqual(self.read("to/alice.mkv"), MEDIA)
+        ranges = [(r["headers"].get("Range"), "If-Range" in r["headers"]) for r in self.fake.requests[1:]]
+        self.assertEqual(ranges, [("bytes=1000-", False), ("bytes=501000-", True), ("bytes=1201000-", True)])
+
+    def test_get_begins_anew_after_what_was_wrong(self):
+        self.put("alice.mkv")
+        os.mkdir(os.path.join(self.at, "01A"))
+        with open(os.path.join(self.at, "01A/alice.mkv.part"), "wb") as f:
+            f.write(b"something else")
+        self.steno("get", "01A", "alice.mkv")
+        self.assertEqual(self.read("01A/alice.mkv"), MEDIA)
+
+    def test_get_gives_no_name_to_what_is_wrong(self):
+        self.put("alice.mkv")
+        self.fake.media["alice.mkv"] = MEDIA[:-1] + b"x"
+        _, err = self.steno("get", "01A", "alice.mkv", code=44)
+        self.assertIn("SHA-256", err)
+        self.assertEqual(os.listdir(os.path.join(self.at, "01A")), [])
+        self.fake.media["alice.mkv"] = MEDIA + b"x"
+        self.steno("get", "01A", "alice.mkv", code=44)
+
+    def test_get_spares_other_files(self):
+        self.put("alice.mkv")
+        os.mkdir(os.path.join(self.at, "01A"))
+        with open(os.path.join(self.at, "01A/alice.mkv"), "wb") as f:
+            f.write(b"mine")
+        self.steno("get", "01A", "alice.mkv", code=40)
+        self.assertEqual(self.read("01A/alice.mkv"), b"mine")
+        self.steno("get", "01A", "alice.mkv", "--force")
+        self.assertEqual(self.read("01A/alice.mkv"), MEDIA)
+
+    def test_get_refuses_names_that_lead_elsewhere(self):
+        self.put("alice.mkv")
+        self.fake.recordings["01A"]["files"] = [file_of("../../evil", b"x")]
+        self.steno("get", "01A", code=23)
+        self.assertFalse(os.path.exists(os.path.join(self.at, "../evil")))
+
+    def test_get_of_nothing(self):
+        self.add()
+        _, err = self.steno("get", "01A", code=3)
+        self.assertEqual(err, "steno: recording 01A has no files yet: it is recording\n")
+        self.put("alice.mkv")
+        self.steno("get", "01A", "carol.mkv", code=3)
+
+    # ---- keys ----
+    def test_keys(self):
+        out, _ = self.steno("key", "add", "--role", "operator", "--app", "clinic")
+        self.assertEqual(out, "key_01JD8Z:c2VjcmV0LXNlY3JldA\n")
+        self.assertEqual(self.last()[1], {"role": "operator", "app": "clinic"})
+        self.fake.fixed["/v1/keys"] = {"keys": [{"id": "key_1", "role": "admin", "app": None, "label": "first",
+                                                 "created_at": "2026-11-21T19:55:40Z", "revoked_at": None}]}
+        out, _ = self.steno("key", "list")
+        self.assertIn("key_1  admin", out)
+        self.steno("key", "revoke", "key_1", "key_2")
+        self.assertEqual(self.last()[0]["path"], "/v1/keys/key_2")
+
+    def test_webhooks(self):
+        self.fake.fixed["/v1/webhooks"] = {"webhooks": [{"name": "ward-7", "state": "failing", "waiting": 3,
+                                                         "url": "https://x.example/", "last_error": "HTTP 500"}]}
+        out, _ = self.steno("webhook", "list", "--plain")
+        self.assertEqual(out, "ward-7\tfailing\t3\thttps://x.example/\tHTTP 500\n")
+
+    # ---- reaching stenod ----
+    def test_nobody_there(self):
+        self.fake.down()
+        begun = time.monotonic()
+        _, err = self.steno("list", code=52)
+        self.assertIn("systemctl status stenod", err)
+        self.assertLess(time.monotonic() - begun, 30)
+        os.unlink(self.fake.path)
+        _, err = self.steno("list", code=52)
+        self.assertIn("there is no socket", err)
+        self.fake.up()
+
+    def test_server_needs_https_and_a_key(self):
+        key = os.path.join(self.at, "key")
+        for text, mode, words in ((b"key_1:dGhlIGtleQ", 0o644, "0600"), (b"dGhlIGtleQ", 0o600, "key_id:secret")):
+            with open(key, "wb") as f:
+                f.write(text)
+            os.chmod(key, mode)
+            _, err = self.steno("list", "--server", "127.0.0.1:1", "--key-file", key, code=2)
+            self.assertIn(words, err)
+        self.steno("list", "--server", "http://127.0.0.1:1", "--key-file", key, code=2)
+        self.steno("list", "--server", "https://127.0.0.1:1", code=2)
+        with open(key, "wb") as f:
+            f.write(b"key_1:dGhlIGtleQ\n")
+        _, err = self.steno("list", "--server", "127.0.0.1:1", "--key-file", key, code=52)
+        self.assertNotIn("dGhlIGtleQ", err)
+
+    def test_what_is_no_stenod(self):
+        self.fake.faults = ["cut"]
+        self.steno("webhook", "enable", "x", code=52)
+        self.assertEqual(len(self.fake.requests), 1, "what does harm twice was sent twice")
+        self.fake.faults = [(404, "what-is-this", "x")]
+        _, err = self.steno("list", code=3)
+        self.assertIn("is this stenod", err)
+
+    # ---- the command itself ----
+    def test_unknown_commands(self):
+        _, err = self.steno("lsit", code=2)
+        self.assertIn("did you mean `steno list`?", err)
+        _, err = self.steno("key", "ad", code=2)
+        self.assertIn("key add", err)
+        self.steno("key", "--help")
+        self.steno(code=2)
+
+    def test_every_command_has_help(self):
+        out, _ = self.steno("--help")
+        names = [line[2:18].strip() for line in out.splitlines() if line.startswith("  ") and not line.startswith("   ")
+                 and not line.startswith("  steno")]
+        self.assertGreater(len(names), 19)
+        for name in names:
+            out, _ = self.steno(*name.split(), "--help")
+            for words in (f"Usage: steno {name} ", "Example:\n  ", "Exit codes:\n   0  ", "--json"):
+                self.assertIn(words, out)
+
+    def test_ctrl_c_ends_a_watch(self):
+        self.add()
+        run = self.popen("watch")
+        self.fake.await_stream(1)
+        run.send_signal(signal.SIGINT)
+        self.assertEqual(run.wait(timeout=60), -signal.SIGINT)
+        run.communicate()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
