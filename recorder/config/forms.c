@@ -124,8 +124,9 @@ const char *config_url_check(const char *url, gboolean may_http, gboolean may_qu
     g_autoptr(GUri) uri = g_uri_parse(url, G_URI_FLAGS_ENCODED, NULL);
     const char *scheme = uri ? g_uri_get_scheme(uri) : "", *host = uri ? g_uri_get_host(uri) : NULL;
     gboolean is_http = strcmp(scheme, "http") == 0;
-    if (!is_http && strcmp(scheme, "https") != 0)
-        return may_http ? "is no http:// or https:// URL, but must be" : "is no https:// URL, but must be";
+    if (strcmp(scheme, "https") != 0 && !(is_http && may_http))
+        return may_http ? "is no http:// or https:// URL, but must be"
+                        : "is no https:// URL, but must be (or allow_http = true)";
     if (!host || (!is_host(host) && !(strchr(host, ':') && g_hostname_is_ip_address(host))))
         return "has no host that can be read, but must be SCHEME://HOST[:PORT]/PATH";
     if (g_uri_get_userinfo(uri))
@@ -134,8 +135,6 @@ const char *config_url_check(const char *url, gboolean may_http, gboolean may_qu
         return "has a fragment ('#…'), but must have none";
     if (g_uri_get_query(uri) && !may_query)
         return "has a query ('?…'), but must have none";
-    if (is_http && !may_http)
-        return "is http://, but must be https:// (or allow_http = true)";
     return NULL;
 }
 

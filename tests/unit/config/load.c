@@ -1,0 +1,168 @@
+/* What a good configuration becomes: defaults, values, files that include files. */
+#include "folder.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void empty_file_is_all_defaults(void **state)
+{
+    g_autoptr(StenoConfig) config = folder_load(*state, "");
+    assert_string_equal(config->top.instance, "steno");
+    assert_string_equal(config->top.spool_dir, "/var/lib/steno/spool");
+    assert_true(config->top.mask_participants);
+    assert_string_equal(config->api.listen[0], "127.0.0.1:8443");
+    assert_null(config->api.listen[1]);
+    assert_null(config->api.certificate_file);
+    assert_int_equal(config->limits.max_recordings, 50);
+    assert_int_equal(config->apps->len, 0);
+    /* It is allowed, and said: platforms, storages, apps. */
+    assert_int_equal(config->notes->len, 3);
+    assert_string_equal(config->notes->pdata[0],
+                        "there is nothing in platforms: nothing can be recorded until there is");
+}
+
+static void values_are_read(void **state)
+{
+    g_autofree char *secret = folder_write_mode(*state, "secret", "hush\n", 0640);
+    g_autofree char *text = g_strdup_printf(
+        "instance = \"rec-1.example.com\"; mask_participants = false; log_level = \"debug\"\n"
+        "/* over\n lines */ api: { listen = [\"[::1]:8443\", \"rec-1:443\", \"0.0.0.0:1\"]; rate_per_s = 0x20; };\n"
+        "// more\n"
+        "limits = { refuse_below_percent = 99; finish_below_percent = 99 } # end\n"
+        "storages = ( { name = \"primary\"; root = \"/srv\" \"/recordings\"; } )\n"
+        "platforms = ( { name = \"j\"; url = \"http://[::1]:8088/janus\"; token_secret_file = \"%s\";\n"
+        "  turn = [\"turn:t.example.com:3478?transport=tcp\"]; turn_user = \"u\"; turn_password_file = \"%s\";\n"
+        "  stun = \"192.0.2.1\"; allow_media_cidr = (\"10.0.0.0/8\", \"2001:db8::/32\", \"192.0.2.1\"); },\n"
+        "  { name = \"files\"; connector = \"sdp\"; url = \"/srv/sdp\"; } )\n"
+        "webhooks = ( { name = \"w\"; url = \"https://w.example.com/a?b=c\"; secret_file = \"%s\";\n"
+        "  events = [\"recording.completed\", \"recording.failed\"]; } )\n"
+        "apps = ( { name = \"a\"; retention_bytes = \"3G\"; webhooks = [\"w\"]; webhook = \"w\"; },\n"
+        "  { name = \"b\"; retention_bytes = 5000000000; platforms = [\"files\"]; legal_hold_label = \"don't "
+        "\\\"touch\\\"\"; } )\n",
+        secret, secret, secret);
+    g_autoptr(StenoConfig) config = folder_load(*state, text);
+    assert_int_equal(config->notes->len, 0);
+    assert_string_equal(config->top.log_level, "debug");
+    assert_false(config->top.mask_participants);
+    assert_int_equal(g_strv_length(config->api.listen), 3);
+    assert_int_equal(config->api.rate_per_s, 32);
+    assert_int_equal(config->limits.finish_below_percent, 99);
+    assert_string_equal(steno_config_storage(config, "primary")->root, "/srv/recordings");
+    const StenoConfigPlatform *platform = steno_config_platform(config, "j");
+    assert_string_equal(platform->connector, "janus");
+    assert_string_equal(platform->allow_media_cidr[1], "2001:db8::/32");
+    assert_int_equal(platform->token_ttl_s, 3600);
+    assert_string_equal(steno_config_platform(config, "files")->url, "/srv/sdp");
+    assert_string_equal(steno_config_webhook(config, "w")->events[1], "recording.failed");
+    assert_int_equal(steno_config_app(config, "a")->retention_bytes, 3 * G_GINT64_CONSTANT(1073741824));
+    /* libconfig 1.5 alone would make 705032704 of it. */
+    assert_int_equal(steno_config_app(config, "b")->retention_bytes, G_GINT64_CONSTANT(5000000000));
+    assert_string_equal(steno_config_app(config, "b")->legal_hold_label, "don't \"touch\"");
+    assert_null(steno_config_app(config, "A"));
+    assert_null(steno_config_platform(config, "none"));
+    assert_null(steno_config_storage(config, ""));
+    assert_null(steno_config_webhook(config, "j"));
+}
+
+static void lists_of_an_app_are_asked(void **state)
+{
+    (void)state;
+    char *none[] = {NULL}, *some[] = {(char *)"a", (char *)"b", NULL};
+    assert_true(steno_config_app_has(none, TRUE, "a"));
+    assert_false(steno_config_app_has(none, FALSE, "a"));
+    assert_true(steno_config_app_has(some, FALSE, "b"));
+    assert_false(steno_config_app_has(some, TRUE, "c"));
+}
+
+/* Later files add to lists and override single values; an include counts where it stands. */
+static void files_add_up(void **state)
+{
+    const char *folder = *state;
+    g_free(folder_write(folder, "conf.d/20-b.conf",
+                        "apps = ( { name = \"b\"; } ); instance = \"b\"; log_level = \"info\";"));
+    g_free(folder_write(folder, "conf.d/10-a.conf",
+                        "@include \"sub/c.conf\"\napps = ( { name = \"a\"; } );\ninstance = \"a\";\n"
+                        "api = { rate_per_s = 7; listen = [ \"1.2.3.4:5\" ]; };\n"));
+    g_free(folder_write(folder, "conf.d/sub/c.conf", "apps = ( { name = \"c\"; storages = [\"late\"]; } );"));
+    g_free(folder_write(folder, "conf.d/.hidden.conf", "nonsense"));
+    g_free(folder_write(folder, "conf.d/30-old.conf.dpkg-old", "nonsense"));
+    g_autoptr(StenoConfig) config = folder_load(folder, "log_level = \"error\";\n"
+                                                        "api = { rate_per_s = 1; rate_burst = 2; };\n"
+                                                        "  @include \"conf.d/*.conf\" ; # all of them\n"
+                                                        "instance = \"main\";\n"
+                                                        "storages = ( { name = \"late\"; root = \"/srv\"; } );\n"
+                                                        "@include \"none.d/*.conf\"\n"
+                                                        "apps = ( { name = \"d\"; } );\n");
+    assert_string_equal(config->top.instance, "main");
+    assert_string_equal(config->top.log_level, "info");
+    assert_int_equal(config->api.rate_per_s, 7);
+    assert_int_equal(config->api.rate_burst, 2);
+    assert_string_equal(config->api.listen[0], "1.2.3.4:5");
+    assert_null(config->api.listen[1]);
+    static const char *const order[] = {"c", "a", "b", "d"};
+    assert_int_equal(config->apps->len, G_N_ELEMENTS(order));
+    for (guint i = 0; i < G_N_ELEMENTS(order); i++)
+        assert_string_equal(((StenoConfigApp *)config->apps->pdata[i])->name, order[i]);
+}
+
+static void include_in_text_and_comments_is_none(void **state)
+{
+    g_autoptr(StenoConfig) config = folder_load(*state, "# @include \"no\"\n/* @include \"no\"\n@include \"no\"\n*/\n"
+                                                        "// \" @include\n"
+                                                        "api = { socket_group = \"@include \\\"no\\\"\"; };\n"
+                                                        "limits = { restarts = 1 /* \" */; }; # \"\n");
+    assert_string_equal(config->api.socket_group, "@include \"no\"");
+    assert_int_equal(config->limits.restarts, 1);
+}
+
+static void secrets_are_read(void **state)
+{
+    g_autofree char *file = folder_write_mode(*state, "hook", "hush\n", 0400);
+    g_autoptr(StenoSecret) secret = NULL;
+    g_autoptr(GError) error = NULL;
+    assert_true(steno_config_secret(file, &secret, &error));
+    assert_string_equal(steno_secret_text(secret), "hush");
+    g_clear_pointer(&secret, steno_secret_unref);
+    assert_true(steno_config_secret(NULL, &secret, &error));
+    assert_null(secret);
+
+    g_setenv("CREDENTIALS_DIRECTORY", *state, TRUE);
+    assert_true(steno_config_secret("credential:hook", &secret, &error));
+    assert_string_equal(steno_secret_text(secret), "hush");
+    g_autoptr(StenoConfig) config = folder_load(
+        *state, "webhooks = ( { name = \"w\"; url = \"https://w/\"; secret_file = \"credential:hook\"; } );");
+    assert_string_equal(steno_config_webhook(config, "w")->secret_file, "credential:hook");
+    g_unsetenv("CREDENTIALS_DIRECTORY");
+}
+
+static void is_shared(void **state)
+{
+    StenoConfig *config = folder_load(*state, "instance = \"x\";");
+    StenoConfig *other = steno_config_ref(config);
+    assert_ptr_equal(other, config);
+    steno_config_unref(config);
+    assert_string_equal(other->top.instance, "x");
+    steno_config_unref(other);
+    steno_config_unref(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(empty_file_is_all_defaults, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(values_are_read, folder_setup, folder_teardown),
+        cmocka_unit_test(lists_of_an_app_are_asked),
+        cmocka_unit_test_setup_teardown(files_add_up, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(include_in_text_and_comments_is_none, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(secrets_are_read, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(is_shared, folder_setup, folder_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
