@@ -1,3 +1,0 @@
-#include "steno/audit.h"
-
-typedef int steno_audit_placeholder;
