@@ -7,7 +7,7 @@ libavformat-dev libavcodec-dev libavutil-dev libavfilter-dev libswscale-dev libs
 TEST_PACKAGES="libcmocka-dev python3 python3-numpy python3-jsonschema ffmpeg"
 PEER_PACKAGES="janus janus-tools coturn chromium cron curl hey testssl.sh"
 CLANG_PACKAGES="clang clang-14 llvm-14 libclang-rt-14-dev clang-format-14"
-BENCH_PACKAGES="gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+BENCH_PACKAGES="nginx-light gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 libgstreamer1.0-dev"
 
 # need PACKAGE…: installs those that are not there yet, and asks nothing. As root, or with sudo.
