@@ -1,3 +1,0 @@
-#include "steno/api.h"
-
-typedef int steno_api_placeholder;
