@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DAY_US (24 * 3600 * G_USEC_PER_SEC)
+#define DAY_US ((gint64)24 * 3600 * G_USEC_PER_SEC)
 
 static StenoJournalRecording *ended(int number, gint64 now_us)
 {
@@ -27,7 +27,7 @@ static StenoJournalRecording *ended(int number, gint64 now_us)
                                   "files", "name", "alice.webm", "bytes", 1000000, "sha256",
                                   "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     recording->created_us = recording->started_us = now_us - number * (DAY_US / 100);
-    recording->ended_us = recording->started_us + 3600 * G_USEC_PER_SEC;
+    recording->ended_us = recording->started_us + (gint64)3600 * G_USEC_PER_SEC;
     recording->files_bytes = 1000000;
     return recording;
 }
