@@ -22,6 +22,11 @@ StenoDaemon *steno_daemon_start(StenoConfig *config, const StenoLog *log, const 
                                 gpointer user, GError **error);
 /* Takes nothing new, ends every recording (end_reason "shutdown"), assembles and stores; then `finished`. */
 void steno_daemon_finish(StenoDaemon *daemon);
+/*
+ * The first start has no key that could make others: makes one (admin, every app). "ID.SECRET", to be shown once and
+ * wiped; the caller frees it. NULL without an error: there are keys, or were. JOURNAL.
+ */
+char *steno_daemon_first_key(StenoDaemon *daemon, GError **error);
 /* One line for `systemctl status`: "3 recording, 1 assembling". Caller frees. */
 char *steno_daemon_status(const StenoDaemon *daemon);
 /* Closes everything; recorders go on, and the next steno_daemon_start() takes them over. */
@@ -108,6 +113,9 @@ typedef struct {
     /* The API keys, all of them, whenever they change, and once at steno_daemon_watch(). Of StenoJournalKey *. */
     void (*keys)(gpointer user, GPtrArray *keys);
 } StenoDaemonWatch;
+
+/* {"type", "timestamp", "id", "seq", "data"}: what SSE and webhooks send. The caller owns it. */
+json_t *steno_daemon_event_to_json(const StenoJournalEvent *event);
 
 /* One watcher; NULL ends it. */
 void steno_daemon_watch(StenoDaemon *daemon, const StenoDaemonWatch *watch, gpointer user);

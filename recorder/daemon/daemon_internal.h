@@ -1,0 +1,275 @@
+/* What the sources of the daemon room share. All of it lives on the main thread. */
+#ifndef STENO_DAEMON_INTERNAL_H
+#define STENO_DAEMON_INTERNAL_H
+
+#include "model.h"
+#include "request.h"
+#include "retention.h"
+#include "webhooks.h"
+
+#include "steno/audit.h"
+#include "steno/base/error.h"
+#include "steno/daemon.h"
+#include "steno/job.h"
+
+#include <gio/gio.h>
+
+#define DAEMON_SECOND_MS 1000
+/* The lease of our rows, and how often it is renewed (reference: 15/5 s). */
+#define DAEMON_LEASE_S 15
+#define DAEMON_LEASE_RENEW_S 5
+
+typedef struct Recording Recording;
+typedef struct Prober Prober;
+
+/* Counters for the metrics. */
+typedef struct {
+    guint64 started, completed, failed, recorder_restarts, journal_errors, events_dropped, audit_errors;
+    guint64 packets, lost, bytes;        /* of recordings that have ended; live ones are added */
+    guint64 requests[STENO_COMMANDS][2]; /* by command; 0: done, 1: refused */
+    guint64 logins_refused;
+} DaemonCounts;
+
+/* What waits to be written to the journal (outbox.c). */
+typedef struct {
+    GQueue dirty; /* of Recording * */
+    guint source, retry_timer, backoff_ms, pending_events;
+    char *fault; /* why the journal can't be written; NULL: it can */
+} Outbox;
+
+struct StenoDaemon {
+    StenoConfig *config;
+    const StenoLog *log;
+    const StenoDaemonEvents *events;
+    gpointer user;
+    int lock_fd;
+    StenoJournal *journal;
+    StenoAudit *audit;
+    Webhooks *webhooks;
+    Retention *retention;
+    Prober *prober;
+    const StenoDaemonWatch *watch;
+    gpointer watch_user;
+    GHashTable *recordings; /* char * → Recording *; those that have not ended */
+    Outbox outbox;
+    GQueue assemblies; /* of Recording *, whose turn has not come */
+    guint assemblies_running, assemblies_source;
+    gboolean finishing, finished_told;
+    gboolean disk_finishing;
+    guint second_timer;
+    guint64 seconds;
+    struct {
+        GMutex lock;
+        GQueue queue; /* of Ask * */
+        GSource *source;
+        gboolean closed;
+    } inbox;
+    GPtrArray *asks; /* of Ask *: taken, not answered */
+    struct {
+        gint64 minute;
+        guint told, summed;
+    } logins;
+    DaemonCounts counts;
+};
+
+/* ---- ask.c: requests on their way to the main thread and back ---------------------------------------------------- */
+
+typedef struct {
+    StenoDaemon *daemon; /* NULL: it has been answered by the daemon's end */
+    StenoDaemonRequest *request;
+    StenoDaemonReplied replied;
+    gpointer user;
+    StenoDaemonReply *reply;
+    gboolean audited;   /* the handler has written the audit entry */
+    char *app, *target; /* for the audit */
+} Ask;
+
+void asks_init(StenoDaemon *daemon);
+/* Answers all that waits with SHUTTING_DOWN. */
+void asks_close(StenoDaemon *daemon);
+/* Gives the reply to who asked, and frees the Ask. */
+void ask_done(Ask *ask);
+/* Takes the error. */
+void ask_fail(Ask *ask, GError *error);
+/* An argument as a string, or NULL. */
+const char *ask_text(const Ask *ask, const char *name);
+
+/* ---- commands.c -------------------------------------------------------------------------------------------------- */
+
+/* Checks role and arguments, runs it; calls ask_done() now or later. */
+void command_run(Ask *ask);
+/* Counts and audits the reply, just before it goes. */
+void command_finish(Ask *ask);
+
+/* A handler returns TRUE when the reply is complete, FALSE when it will call ask_done() itself. */
+typedef gboolean (*CommandHandler)(StenoDaemon *daemon, Ask *ask);
+gboolean command_recording_start(StenoDaemon *daemon, Ask *ask);
+gboolean command_recording_list(StenoDaemon *daemon, Ask *ask);
+gboolean command_recording_get(StenoDaemon *daemon, Ask *ask);
+gboolean command_recording_update(StenoDaemon *daemon, Ask *ask);
+gboolean command_recording_forget(StenoDaemon *daemon, Ask *ask);
+gboolean command_recording_pause(StenoDaemon *daemon, Ask *ask);
+gboolean command_recording_resume(StenoDaemon *daemon, Ask *ask);
+gboolean command_recording_stop(StenoDaemon *daemon, Ask *ask);
+gboolean command_file_list(StenoDaemon *daemon, Ask *ask);
+gboolean command_file_open(StenoDaemon *daemon, Ask *ask);
+gboolean command_manifest(StenoDaemon *daemon, Ask *ask);
+gboolean command_events(StenoDaemon *daemon, Ask *ask);
+gboolean command_platform_list(StenoDaemon *daemon, Ask *ask);
+gboolean command_platform_check(StenoDaemon *daemon, Ask *ask);
+gboolean command_storage_list(StenoDaemon *daemon, Ask *ask);
+gboolean command_storage_check(StenoDaemon *daemon, Ask *ask);
+gboolean command_key_list(StenoDaemon *daemon, Ask *ask);
+gboolean command_key_add(StenoDaemon *daemon, Ask *ask);
+gboolean command_key_revoke(StenoDaemon *daemon, Ask *ask);
+gboolean command_webhook_list(StenoDaemon *daemon, Ask *ask);
+gboolean command_webhook_enable(StenoDaemon *daemon, Ask *ask);
+gboolean command_live(StenoDaemon *daemon, Ask *ask);
+gboolean command_ready(StenoDaemon *daemon, Ask *ask);
+gboolean command_metrics(StenoDaemon *daemon, Ask *ask);
+gboolean command_version(StenoDaemon *daemon, Ask *ask);
+gboolean command_login_refused(StenoDaemon *daemon, Ask *ask);
+
+/* The recording of the argument "id", when it is there for who asks: live, or else its row (the caller's). FALSE: the
+ * reply has the error. */
+gboolean command_find(StenoDaemon *daemon, Ask *ask, Recording **recording, StenoJournalRecording **row);
+/* Sets the reply's error; returns TRUE, for `return`. */
+gboolean command_refuse(Ask *ask, StenoError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* ---- commands_server.c ------------------------------------------------------------------------------------------- */
+
+/* Those of the argument "name", when they are there for who asks; NULL: the reply has the error. */
+const StenoConfigPlatform *command_platform(StenoDaemon *daemon, Ask *ask);
+const StenoConfigStorage *command_storage(StenoDaemon *daemon, Ask *ask);
+
+/* ---- audit_trail.c ----------------------------------------------------------------------------------------------- */
+
+/* The entry of a command, by its reply. FALSE when it could not be written (logged). */
+gboolean audit_ask(Ask *ask, const GError *result);
+/* An entry of stenod itself. */
+void audit_own(StenoDaemon *daemon, const char *action, const char *app, const char *target, const char *result,
+               json_t *detail);
+/* A second has passed: refused logins that were not told one by one. */
+void audit_tick(StenoDaemon *daemon);
+/* For ordinary logs, by mask_participants. Caller frees. */
+char *mask_address(const StenoDaemon *daemon, const char *address);
+
+/* ---- recording.c: one that has not ended ------------------------------------------------------------------------- */
+
+struct Recording {
+    StenoDaemon *daemon;
+    StenoJournalRecording *row;
+    Request *request; /* NULL: what is in the journal can't be read any more */
+    StenoJobSpec *spec;
+    StenoLog *log;
+    StenoJob *job;
+    Model *model;
+    double progress; /* of the assembly; < 0: there is none */
+    gboolean paused;
+    guint timer; /* start_at, or the next try to store */
+    guint store_tries;
+    enum { ASSEMBLY_NONE, ASSEMBLY_WAITING, ASSEMBLY_RUNNING } assembly;
+    /* What is to be written, in order. */
+    GQueue pending; /* of PendingEvent * */
+    gboolean dirty, urgent;
+    /* The end is known, but not in the journal yet: until then it is shown as it was before. */
+    gboolean ended;
+    json_t *shown;
+    guint free_source;
+};
+
+/* Takes row and request; in daemon->recordings from now on. */
+Recording *recording_new(StenoDaemon *daemon, StenoJournalRecording *row, Request *request);
+void recording_free(gpointer recording);
+Recording *recording_find(const StenoDaemon *daemon, const char *id);
+/* Starts its job now. On failure it has ended with the error (which is told as well). */
+gboolean recording_start(Recording *recording, GError **error);
+/* At its time (row->start_at_us). */
+void recording_schedule(Recording *recording);
+/* Goes on with what an earlier stenod began. */
+void recording_resume(Recording *recording, gboolean record);
+/* What is in the customer's storage already: it has ended. */
+gboolean recording_is_stored(Recording *recording);
+void recording_stop(Recording *recording, const char *end_reason);
+void recording_pause(Recording *recording, gboolean paused);
+/* Its request was changed. */
+void recording_changed(Recording *recording);
+/* The row is in the journal as it has ended. */
+void recording_end_written(Recording *recording);
+/* It runs (state neither queued nor later than reconnecting). */
+gboolean recording_records(const Recording *recording);
+
+/* ---- recording_json.c -------------------------------------------------------------------------------------------- */
+
+/* As GET shows it; recording NULL for one that has ended. The caller owns it, and nobody else has any part of it. */
+json_t *recording_to_json(const StenoJournalRecording *row, const Recording *recording);
+/* Members of every event of a recording. */
+json_t *recording_event_data(const StenoJournalRecording *row);
+/* The "internal" object of detail, made when it is missing. */
+json_t *recording_internal(StenoJournalRecording *row);
+void recording_set_text(char **member, const char *text);
+/* Takes files, times and counts of a stored recording from its manifest. FALSE when it can't be read. */
+gboolean recording_take_manifest(StenoJournalRecording *row, Model *model, const char *folder, GError **error);
+/* <root>/<app> of a storage; NULL when the configuration does not have it. Caller frees. */
+char *recording_root(const StenoConfig *config, const char *storage, const char *app);
+/* The folder of a stored recording, by detail.storages; NULL when there is none. Caller frees. */
+char *recording_folder(const StenoJournalRecording *row);
+
+/* ---- outbox.c: what is to be written to the journal -------------------------------------------------------------- */
+
+/* Events that may wait in memory for a journal that can't be written: hours of a hundred recordings. */
+#define OUTBOX_EVENTS_MAX 100000
+
+/* data (taken) gets the recording's own members. Written with the row, soon. */
+void outbox_event(Recording *recording, const char *type, json_t *data);
+/* The row was changed. urgent: soon; else within DAEMON_LEASE_RENEW_S. */
+void outbox_dirty(Recording *recording, gboolean urgent);
+/* Writes all that waits now. FALSE when the journal can't be written. */
+gboolean outbox_flush(StenoDaemon *daemon, gboolean all);
+/* The journal's answer to a call: remembers and logs a fault, counts it. Returns `done`. */
+gboolean outbox_judge(StenoDaemon *daemon, gboolean done, const GError *error);
+void outbox_told(StenoDaemon *daemon, const StenoJournalEvent *event);
+void outbox_forget(Recording *recording);
+void outbox_clear(StenoDaemon *daemon);
+
+/* ---- admit.c ----------------------------------------------------------------------------------------------------- */
+
+/* May the request be started now? LIMIT_REACHED, DISK_LOW, SHUTTING_DOWN. */
+gboolean admit_check(StenoDaemon *daemon, const Request *request, GError **error);
+/* Adds its row, with the idempotency key (may be NULL) and the audit entry, in one transaction. */
+gboolean admit_write(Ask *ask, StenoJournalRecording *row, const char *key, const char *digest, GError **error);
+
+/* ---- assemblies.c ------------------------------------------------------------------------------------------------ */
+
+void assemblies_want(Recording *recording);
+void assemblies_release(Recording *recording);
+
+/* ---- recover.c --------------------------------------------------------------------------------------------------- */
+
+gboolean recover_all(StenoDaemon *daemon, gboolean rebuild, GError **error);
+
+/* ---- disk.c: what takes long to look at is looked at in a thread ------------------------------------------------- */
+
+typedef struct {
+    char *name, *root;
+    char *words;                    /* why it can't be written; NULL: it can */
+    gint64 free_bytes, total_bytes; /* -1: not known */
+} ProbedStorage;
+
+Prober *prober_new(const StenoConfig *config);
+void prober_free(Prober *prober);
+/* Begins a look when none is under way. */
+void prober_look(Prober *prober);
+/* What was seen last; NULL: nothing yet. Lent until the main loop's next turn. stuck: no answer for 30 s. */
+const ProbedStorage *prober_storage(const Prober *prober, const char *name);
+gboolean prober_stuck(const Prober *prober);
+/* Free and all bytes of a folder's file system; FALSE when it can't be told. */
+gboolean disk_bytes(const char *folder, gint64 *free_bytes, gint64 *total_bytes);
+/* Percent of the spool's disk that is free; 100 when it can't be told. */
+double disk_free_percent(const StenoDaemon *daemon);
+
+/* ---- keys.c ------------------------------------------------------------------------------------------------------ */
+
+void keys_tell(StenoDaemon *daemon);
+
+#endif

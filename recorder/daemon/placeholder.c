@@ -1,3 +1,0 @@
-#include "steno/daemon.h"
-
-typedef int steno_daemon_placeholder;
