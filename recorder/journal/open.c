@@ -86,10 +86,11 @@ static int connect_to(StenoJournal *journal)
     (void)sqlite3_db_config(journal->db, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
     /* Until it is known to be sound: closing a damaged one must leave it and its log as they were found. */
     (void)sqlite3_db_config(journal->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
-    return sqlite3_exec(journal->db, settings, NULL, NULL, NULL);
+    return SQLITE_OK;
 }
 
-/* Whether it is a journal at all, and of which version. */
+/* Whether it is a journal at all, and of which version: told by the header alone, as a later version's tables may be
+ * beyond this one's SQLite. */
 static OpenResult identify(Opening *opening, int *version, GError **error)
 {
     sqlite3 *db = opening->journal->db;
@@ -105,6 +106,8 @@ static OpenResult identify(Opening *opening, int *version, GError **error)
                     journal_schema.version);
         return OPEN_FAILED;
     }
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, settings, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = journal_pragma_int(db, "SELECT count(*) FROM sqlite_master", &objects);
     if (rc != SQLITE_OK)
