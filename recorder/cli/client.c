@@ -118,6 +118,11 @@ void cli_client_free(CliClient *client)
     g_free(client);
 }
 
+gboolean cli_client_is_remote(const CliClient *client)
+{
+    return !client->socket;
+}
+
 void cli_client_set_patience(CliClient *client, gint64 ms)
 {
     client->patience_ms = ms;
@@ -148,15 +153,42 @@ void cli_query(GString *path, const char *name, const char *value)
 
 /* ---- what went wrong --------------------------------------------------------------------------------------------- */
 
-/* Why the socket can't be connected to: errno, 0 when it can. */
-static int socket_errno(const char *path)
+/* Connected, or -1 with errno. */
+static int connect_socket(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int saved_errno = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        int saved_errno = errno;
+        close(fd);
+        errno = saved_errno;
+        return -1;
+    }
+    return fd;
+}
+
+/* Why the socket can't be connected to: errno, 0 when it can. */
+static int socket_errno(const char *path)
+{
+    int fd = connect_socket(path);
+    if (fd < 0)
+        return errno;
     close(fd);
-    return saved_errno;
+    return 0;
+}
+
+gint cli_client_peer(const CliClient *client)
+{
+    struct ucred peer = {0};
+    socklen_t bytes = sizeof peer;
+    int fd = client->socket ? connect_socket(client->socket) : -1;
+    if (fd < 0)
+        return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0)
+        peer.pid = 0;
+    close(fd);
+    return peer.pid;
 }
 
 static void set_socket_error(const CliClient *client, const char *words, GError **error)

@@ -21,6 +21,10 @@ void cli_client_free(CliClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CliClient, cli_client_free)
 /* Don't wait for a stenod that is not there (doctor tells about it instead). */
 void cli_client_set_patience(CliClient *client, gint64 ms);
+/* Is it a stenod on another machine? */
+gboolean cli_client_is_remote(const CliClient *client);
+/* The process at the other end of the Unix socket; 0 when there is none. */
+gint cli_client_peer(const CliClient *client);
 
 /* "/v1/recordings/ID/stop" of its parts, each escaped; ends with NULL. Caller frees. */
 char *cli_path(const char *first, ...) G_GNUC_NULL_TERMINATED;

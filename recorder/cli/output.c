@@ -10,8 +10,13 @@
 int cli_fail(const GError *error)
 {
     g_autofree char *words = steno_log_redact(error->message);
-    g_autofree char *printable = cli_printable(words);
-    fprintf(stderr, "steno: %s\n", printable);
+    /* The faults of a configuration are several lines. */
+    g_auto(GStrv) lines = g_strsplit(words, "\n", -1);
+    for (guint i = 0; lines[i]; i++) {
+        g_autofree char *line = cli_printable(lines[i]);
+        if (i == 0 || line[0])
+            fprintf(stderr, "%s%s\n", i == 0 ? "steno: " : "", line);
+    }
     return steno_error_exit_code(error);
 }
 

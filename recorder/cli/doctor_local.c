@@ -1,0 +1,153 @@
+/* steno doctor: what of this machine makes recordings fail. */
+#include "checks.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/timex.h>
+#include <sys/types.h>
+
+/* A clock that may be further off puts tracks of several machines visibly apart. */
+#define CLOCK_ERROR_MAX_US (500 * 1000)
+/* Secrets of a recorder and of stenod, with room. */
+#define MEMLOCK_MIN_BYTES (1024 * 1024)
+/* Descriptors of stenod besides its connections and recordings, and those of one recording, with room. */
+#define FILES_OWN 256
+#define FILES_A_RECORDING 10
+
+void doctor_clock(CliChecks *checks)
+{
+    struct timex clock = {.modes = 0};
+    int state = adjtimex(&clock);
+    const char *advice =
+        "synchronise it: `apt install chrony`, then `chronyc tracking`; files tell times by this clock";
+    if (state < 0)
+        checks_add(checks, CHECK_WARNING, "clock", NULL, "the system does not tell: %s", g_strerror(errno));
+    else if (state == TIME_ERROR || (clock.status & STA_UNSYNC))
+        checks_add(checks, CHECK_WARNING, "clock", advice, "is not synchronised");
+    else if (clock.maxerror > CLOCK_ERROR_MAX_US)
+        checks_add(checks, CHECK_WARNING, "clock", advice, "is synchronised, but may be %ld ms off",
+                   clock.maxerror / 1000);
+    else
+        checks_add(checks, CHECK_GOOD, "clock", NULL, "is synchronised, at most %ld ms off", clock.maxerror / 1000);
+}
+
+/* ---- disks ------------------------------------------------------------------------------------------------------- */
+
+static void check_disk(CliChecks *checks, const StenoConfig *config, const char *what, const char *folder)
+{
+    struct statvfs status;
+    g_autofree char *name = g_strdup_printf("disk of %s", what);
+    if (statvfs(folder, &status) != 0) {
+        checks_add(checks, CHECK_BAD, name, "make the folder, writable for the user steno", "%s: %s", folder,
+                   g_strerror(errno));
+        return;
+    }
+    guint64 free_bytes = (guint64)status.f_bavail * status.f_frsize, all = (guint64)status.f_blocks * status.f_frsize;
+    gint64 percent = all ? (gint64)(free_bytes * 100 / all) : 0;
+    g_autofree char *left = g_format_size(free_bytes);
+    const char *advice = "make room, or put it on another disk";
+    if (percent < config->limits.finish_below_percent)
+        checks_add(checks, CHECK_BAD, name, advice, "%s: %s free (%d %%): recordings are being finished", folder, left,
+                   (int)percent);
+    else if (percent < config->limits.refuse_below_percent)
+        checks_add(checks, CHECK_BAD, name, advice, "%s: %s free (%d %%): new recordings are refused", folder, left,
+                   (int)percent);
+    else
+        checks_add(checks, CHECK_GOOD, name, NULL, "%s: %s free (%d %%)", folder, left, (int)percent);
+}
+
+void doctor_disks(CliChecks *checks, const StenoConfig *config)
+{
+    if (!config)
+        return;
+    check_disk(checks, config, "the spool", config->top.spool_dir);
+    check_disk(checks, config, "the journal", config->top.state_dir);
+    for (guint i = 0; i < config->storages->len; i++) {
+        const StenoConfigStorage *storage = g_ptr_array_index(config->storages, i);
+        if (storage->root)
+            check_disk(checks, config, storage->name, storage->root);
+    }
+}
+
+/* ---- limits ------------------------------------------------------------------------------------------------------ */
+
+static void check_limit(CliChecks *checks, gint pid, const char *name, int resource, guint64 needed, const char *advice)
+{
+    struct rlimit limit = {0};
+    if (prlimit(pid, (enum __rlimit_resource)resource, NULL, &limit) != 0 &&
+        getrlimit((enum __rlimit_resource)resource, &limit) != 0)
+        return;
+    if (limit.rlim_cur == RLIM_INFINITY)
+        checks_add(checks, CHECK_GOOD, name, NULL, "no limit");
+    else
+        checks_add(checks, limit.rlim_cur >= needed ? CHECK_GOOD : CHECK_WARNING, name, advice,
+                   "%" G_GUINT64_FORMAT "%s, of which %" G_GUINT64_FORMAT " may be needed", (guint64)limit.rlim_cur,
+                   pid ? "" : " (of this shell: stenod does not run)", needed);
+}
+
+void doctor_limits(CliChecks *checks, const StenoConfig *config, gint pid)
+{
+    guint64 files = FILES_OWN + 1024 + 50 * FILES_A_RECORDING;
+    if (config)
+        files = FILES_OWN + (guint64)config->api.max_connections +
+                (guint64)config->limits.max_recordings * FILES_A_RECORDING;
+    check_limit(checks, pid, "open files", RLIMIT_NOFILE, files, "LimitNOFILE= in `systemctl edit stenod`");
+    check_limit(checks, pid, "locked memory", RLIMIT_MEMLOCK, MEMLOCK_MIN_BYTES,
+                "LimitMEMLOCK=8M in `systemctl edit stenod`; else secrets may be swapped out");
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+static void check_name(CliChecks *checks, const char *what, const char *host)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    g_autofree char *name = g_strdup_printf("DNS of %s", what);
+    int fault = getaddrinfo(host, NULL, &hints, &found);
+    if (fault) {
+        checks_add(checks, CHECK_BAD, name, "see /etc/resolv.conf and the name in the configuration", "%s: %s", host,
+                   gai_strerror(fault));
+        return;
+    }
+    char address[NI_MAXHOST] = "";
+    (void)getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(found);
+    checks_add(checks, CHECK_GOOD, name, NULL, "%s is %s", host, address);
+}
+
+/* "turn:host:port?transport=udp", "host:port", "[::1]:port" → host. */
+static char *host_of(const char *server)
+{
+    const char *at = server;
+    if (g_str_has_prefix(at, "turn:") || g_str_has_prefix(at, "stun:"))
+        at += 5;
+    else if (g_str_has_prefix(at, "turns:"))
+        at += 6;
+    if (at[0] == '[')
+        return g_strndup(at + 1, strcspn(at + 1, "]"));
+    return g_strndup(at, strcspn(at, ":?"));
+}
+
+static void check_server(CliChecks *checks, const char *what, const char *server)
+{
+    g_autofree char *host = host_of(server);
+    check_name(checks, what, host);
+}
+
+void doctor_names(CliChecks *checks, const StenoConfig *config)
+{
+    for (guint i = 0; config && i < config->platforms->len; i++) {
+        const StenoConfigPlatform *platform = g_ptr_array_index(config->platforms, i);
+        g_autoptr(GUri) uri = g_uri_parse(platform->url, G_URI_FLAGS_NONE, NULL);
+        if (uri && g_uri_get_host(uri))
+            check_name(checks, platform->name, g_uri_get_host(uri));
+        if (platform->stun)
+            check_server(checks, platform->name, platform->stun);
+        for (char **turn = platform->turn; *turn; turn++)
+            check_server(checks, platform->name, *turn);
+    }
+}
