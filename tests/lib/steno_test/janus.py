@@ -47,11 +47,12 @@ class Janus:
     for it are recorded into `recordings` by Janus itself: what the SFU was given.
     """
 
-    def __init__(self, folder, token_secret=None, api_secret=None):
+    def __init__(self, folder, token_secret=None, api_secret=None, port=None):
         self.folder = os.path.abspath(folder)
         self.token_secret = token_secret
         self.api_secret = api_secret
         self.port, self.tls_port = procs.free_ports(2)
+        self.port = port or self.port
         self.url = f"http://127.0.0.1:{self.port}/janus"
         self.tls_url = f"https://127.0.0.1:{self.tls_port}/janus"
         self.ca = os.path.join(self.folder, "ca.pem")

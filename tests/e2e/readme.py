@@ -1,0 +1,117 @@
+"""
+README's blocks about the service, run as they are written, one after another in one shell: in namespaces where /etc, /usr,
+/var and the network are the test's own.
+"""
+import os
+import re
+import subprocess
+import sys
+
+from steno_test import clips, janus, procs, steno
+from steno_test.case import Skip
+
+SCRIPT = """
+set -eu
+mount -t tmpfs scratch {scratch}
+for folder in etc usr var srv run; do
+    mkdir -p {scratch}/$folder/upper {scratch}/$folder/work
+    [ -d /$folder ] && mount -t overlay overlay -o lowerdir=/$folder,upperdir={scratch}/$folder/upper,workdir={scratch}/$folder/work /$folder
+done
+ip link set lo up
+exec "$@"
+"""
+
+
+def blocks():
+    """[(language, text)] of the section "As a service"."""
+    with open(os.path.join(steno.TOP, "README.md")) as f:
+        section = f.read().split("## As a service", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"^```(sh|cron)\n(.*?)^```", section, re.M | re.S)
+
+
+def test_blocks(case):
+    if os.geteuid() != 0:
+        raise Skip("namespaces and an installation need root")
+    scratch = case.path("scratch")
+    os.makedirs(scratch)
+    environment = {**os.environ, "PYTHONPATH": os.path.join(steno.TOP, "tests", "lib"), "PYTHONDONTWRITEBYTECODE": "1",
+                   "STENO_BUILD": steno.BUILD, "HOME": case.folder}
+    done = subprocess.run(["unshare", "--mount", "--net", "bash", "-c", SCRIPT.format(scratch=scratch), "-", sys.executable,
+                           os.path.abspath(__file__), case.folder], env=environment, capture_output=True, text=True, timeout=600,
+                          cwd=steno.TOP)
+    assert done.returncode == 0, f"{done.stdout[-2500:]}{done.stderr[-1500:]}"
+    for line in done.stdout.splitlines():
+        if line.startswith("figure: "):
+            case.figure(line[len("figure: "):])
+
+
+# ---- inside of the namespaces ----------------------------------------------------------------------------------------
+
+SUDO = "#!/bin/sh\nexec \"$@\"\n"
+
+
+def run_blocks(case):
+    """One bash reads the blocks; between them it is told to say how it went."""
+    os.makedirs("/usr/local/bin", exist_ok=True)
+    if subprocess.run(["sh", "-c", "command -v sudo"], capture_output=True).returncode:
+        with open("/usr/local/bin/sudo", "w") as f:
+            f.write(SUDO)
+        os.chmod("/usr/local/bin/sudo", 0o755)
+    shell_blocks = [text for language, text in blocks() if language == "sh"]
+    assert len(shell_blocks) == 6, f"{len(shell_blocks)} blocks"
+    build, configure, doctor, rest, command, files = shell_blocks
+    configure += "cat /etc/steno/secrets/janus >%s\n" % case.path("secret")
+    run(case, "install", build + configure)
+    with open(case.path("secret")) as f:
+        secret = f.read().strip()
+    server = janus.Janus(case.path("janus"), token_secret=secret, port=8088).start()
+    case.on_exit(server.stop)
+    clips.publish(case, server)
+    log = open(case.path("stenod.log"), "wb")
+    daemon = procs.start(["stenod"], stdout=log, stderr=log)
+    case.on_exit(procs.stop, daemon)
+    procs.await_true(lambda: os.path.exists("/run/steno/api.sock"), 20, "stenod listens")
+    os.makedirs(case.path("work"))
+    out = run(case, "use", doctor + rest + command + files + "sleep 1; ls -l; ls -l fetched; steno list --plain\n", case.path("work"))
+    states = re.findall(r'^"(\w+)"$', out, re.M)
+    assert len(states) == 2 and states[0] in ("joining", "recording"), f"states {states}: {out}"
+    fetched = os.listdir(case.path("work/fetched"))
+    assert "manifest.json" in str(list(os.walk(case.path("work")))), f"{fetched}"
+    media = [n for n in os.listdir(case.path("work")) if n.endswith((".webm", ".mp4", ".mkv"))]
+    assert media, f"curl fetched {os.listdir(case.path('work'))}"
+    print(f"figure: {len(shell_blocks)} blocks; fetched {media}")
+    (cron,) = [text for language, text in blocks() if language == "cron"]
+    line = [x for x in cron.splitlines() if x and not x.startswith("#")][0].split(None, 6)
+    assert line[5] == "root" and len(line) == 7, line
+    out = run(case, "cron", f"ID=$({line[6]}); echo id=$ID; steno stop $ID --wait\n")
+    assert re.search(r"^id=[0-9A-Z]{26}$", out, re.M), out
+
+
+def run(case, name, text, cwd=steno.TOP):
+    done = subprocess.run(["bash", "-euo", "pipefail", "-x", "-c", text], capture_output=True, text=True, cwd=cwd, timeout=400)
+    with open(case.path(f"{name}.log"), "w") as f:
+        f.write(done.stdout + done.stderr)
+    assert done.returncode == 0, f"{name}: exit {done.returncode}: {done.stdout[-1500:]}{done.stderr[-2500:]}"
+    return done.stdout
+
+
+def main(folder):
+    from steno_test.case import Case
+    case = Case("readme-inside")
+    try:
+        run_blocks(case)
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+        try:
+            print(open(case.path("stenod.log")).read()[-1500:])
+        except OSError:
+            pass
+        return 1
+    finally:
+        case.close(keep=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
