@@ -27,13 +27,12 @@ static StenoApi *api_of(struct lws *wsi)
  */
 static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t bytes)
 {
-    (void)user;
     StenoApi *api;
     switch (reason) {
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
         api = api_of(wsi);
-        api->tls_context = in;
-        return tls_set_up((SSL_CTX *)in, api->certificate_file, api->private_key_file, api->config->api.client_ca_file,
+        api->tls_context = user;
+        return tls_set_up(user, api->certificate_file, api->private_key_file, api->config->api.client_ca_file,
                           &api->tls_error)
                    ? 0
                    : 1;

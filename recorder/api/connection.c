@@ -81,7 +81,7 @@ void connection_closed(Connection *connection)
     leave_pool(connection);
     g_hash_table_remove(api->connections, &connection->serial);
     request_clear(connection);
-    sse_free(connection->sse);
+    sse_end(connection);
     clear_out(connection);
     wipe_string(connection->in);
     g_free(connection->address);

@@ -8,13 +8,13 @@
 #include <string.h>
 
 /* "/outputs/0/type: is …" or "?page_size: is …": the name of what is wrong, and the words after it. */
-static const char *words_after_name(const char *message, const char **kind, char **name)
+static const char *words_after_name(const char *message, int status, const char **kind, char **name)
 {
-    if (message[0] != '/' && message[0] != '?')
+    /* A fault of ours may begin with a path; one of the client's with a pointer only. */
+    if ((message[0] != '/' && message[0] != '?') || status >= 500)
         return NULL;
     const char *colon = strstr(message, ": ");
-    /* A member's name may have spaces, but "/etc/x cannot be read: …" is no pointer: ours begin at the message. */
-    if (!colon || memchr(message, ' ', (gsize)(colon - message)))
+    if (!colon)
         return NULL;
     *kind = message[0] == '/' ? "pointer" : "parameter";
     const char *start = message[0] == '/' ? message : message + 1;
@@ -49,7 +49,7 @@ json_t *problem_of_error(const GError *error, const char *instance, const json_t
     add_instance(problem, instance);
     const char *kind;
     g_autofree char *name = NULL;
-    const char *words = words_after_name(detail, &kind, &name);
+    const char *words = words_after_name(detail, *status, &kind, &name);
     if (words) {
         json_t *one = json_object();
         json_object_set_new(one, kind, json_text(name));

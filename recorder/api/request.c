@@ -29,10 +29,11 @@ static void tell_of_login(Connection *connection, const char *id)
     if (!all.allowed)
         return;
     StenoDaemonRequest *request = steno_daemon_request_new(STENO_COMMAND_LOGIN_REFUSED);
-    request->actor.id = id && is_key_id(id) ? g_strdup(id) : NULL;
     request->actor.address = g_strdup(connection->address);
-    if (!request->arguments)
-        request->arguments = json_object();
+    json_decref(request->arguments);
+    request->arguments = json_pack("{ss}", "reason", "no such API key, revoked, or another secret");
+    if (id && is_key_id(id))
+        json_object_set_new(request->arguments, "id", json_string(id));
     steno_daemon_ask(connection->api->daemon, request, on_told, NULL);
 }
 

@@ -30,7 +30,7 @@
 /* A wrong login of an address that had many is answered after this. */
 #define LOGIN_DELAY_US (1 * G_USEC_PER_SEC)
 /* Wrong logins an address may make at once, and a second. */
-#define LOGIN_BURST 10
+#define LOGIN_BURST 20
 #define LOGIN_RATE_PER_S 1.0
 /* Wrong logins a second that are told to the daemon, of all addresses: each is a line of the audit log. */
 #define LOGINS_TOLD_PER_S 20.0
@@ -198,7 +198,8 @@ void sse_replied(Connection *connection, StenoDaemonReply *reply);
 void sse_drained(Connection *connection);
 void sse_event(StenoApi *api, const Message *message);
 void sse_check_time(Connection *connection, gint64 now_us);
-void sse_free(Sse *sse);
+/* Forgets what it is, if it is one. */
+void sse_end(Connection *connection);
 
 /* ---- openapi.json, made of docs/openapi.yaml when building --------------------------------------------------------
  */

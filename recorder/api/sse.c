@@ -24,16 +24,20 @@ struct Sse {
     gboolean asked;    /* a page is on its way */
     gboolean headed;   /* the answer's head was sent */
     gboolean from_now; /* no Last-Event-ID: nothing of the past */
+    gboolean follow;   /* goes on after what the journal has */
     gint64 cursor;     /* the last one told */
     gint64 seen;       /* the last one that came while a page was on its way */
     gint64 heartbeat_us;
     char *app, *recording;
 };
 
-void sse_free(Sse *sse)
+void sse_end(Connection *connection)
 {
+    Sse *sse = g_steal_pointer(&connection->sse);
     if (!sse)
         return;
+    if (sse->headed)
+        connection->api->sse_count--;
     g_free(sse->app);
     g_free(sse->recording);
     g_free(sse);
@@ -52,6 +56,19 @@ static void ask_page(Connection *connection)
     sse->asked = TRUE;
     sse->seen = 0;
     request_ask(connection, STENO_COMMAND_EVENTS, arguments);
+}
+
+/* ?follow=false: only what the journal has. Ours, and nothing that the daemon knows. */
+static gboolean read_follow(Connection *connection, Sse *sse)
+{
+    const char *text = json_string_value(json_object_get(connection->arguments, "follow"));
+    sse->follow = g_strcmp0(text, "false") != 0;
+    if (text && sse->follow && strcmp(text, "true") != 0) {
+        answer_error_code(connection, STENO_ERROR_USAGE, "?follow: must be true or false");
+        return FALSE;
+    }
+    json_object_del(connection->arguments, "follow");
+    return TRUE;
 }
 
 static gboolean read_cursor(Connection *connection, Sse *sse)
@@ -86,13 +103,13 @@ void sse_begin(Connection *connection)
         return;
     }
     Sse *sse = g_new0(Sse, 1);
-    if (!read_cursor(connection, sse)) {
-        sse_free(sse);
+    connection->sse = sse;
+    if (!read_follow(connection, sse) || !read_cursor(connection, sse)) {
+        sse_end(connection);
         return;
     }
     sse->app = g_strdup(json_string_value(json_object_get(connection->arguments, "app")));
     sse->recording = g_strdup(json_string_value(json_object_get(connection->arguments, "recording")));
-    connection->sse = sse;
     ask_page(connection);
 }
 
@@ -141,6 +158,13 @@ static guint send_page(Connection *connection, const json_t *body)
     return (guint)json_array_size(events);
 }
 
+static void end_of_journal(Connection *connection)
+{
+    connection->sse->live = connection->sse->follow;
+    if (!connection->sse->follow)
+        connection_set_state(connection, CONNECTION_SEND, SEND_TIMEOUT_US); /* that was all */
+}
+
 void sse_replied(Connection *connection, StenoDaemonReply *reply)
 {
     Sse *sse = connection->sse;
@@ -148,15 +172,15 @@ void sse_replied(Connection *connection, StenoDaemonReply *reply)
     if (reply->error && sse->headed) {
         connection_kill(connection); /* it comes back, and is told why then */
     } else if (reply->error) {
-        g_clear_pointer(&connection->sse, sse_free);
+        sse_end(connection);
         answer_error(connection, reply->error, reply->problem);
     } else {
         if (!sse->headed)
             send_head(connection);
         guint count = send_page(connection, reply->body);
         if (sse->from_now || (count == 0 && sse->seen <= sse->cursor))
-            sse->live = TRUE;
-        else if (count == 0)
+            end_of_journal(connection);
+        else if (connection->out_bytes == 0)
             ask_page(connection);
     }
     steno_daemon_reply_free(reply);
