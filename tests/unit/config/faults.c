@@ -23,6 +23,7 @@ static const struct {
     {"instance = \"a\";\ninstance = \"b\";", "steno.conf:2: duplicate setting name"},
     {"api = {\n  rate_per_s = 1;\n  rate_per_s = 2;\n};", "steno.conf:3: duplicate setting name"},
     {"\ninstance = \"steno;\nlog_level = \"info\";\n", "steno.conf:2: the text that begins here has no end"},
+    {"\ninstance = \"a\nb\";\n", "steno.conf:2: the text that begins here has no end"},
     {"instance = \"steno", "steno.conf:1: the text that begins here has no end"},
     {"instance = \"steno\\\"", "steno.conf:1: the text that begins here has no end"},
     {"\n/* a\n\n", "steno.conf:2: the comment that begins here has no end"},
