@@ -81,7 +81,8 @@ static gboolean find_key(StenoDaemon *daemon, const Request *request, const char
     g_autoptr(GError) why = NULL;
     gboolean found = steno_journal_idempotency_find(daemon->journal, request->app, key, digest, id, &why);
     (void)outbox_judge(daemon, found, why);
-    g_propagate_error(error, g_steal_pointer(&why));
+    if (why)
+        g_propagate_error(error, g_steal_pointer(&why));
     return found;
 }
 
@@ -97,6 +98,7 @@ static gboolean start(StenoDaemon *daemon, Ask *ask, Request *taken, const char 
     recording_set_text(&ask->target, row->id);
     if (!spec || (!later && !admit_check(daemon, request, &error)) ||
         !outbox_judge(daemon, admit_write(ask, row, key, digest, &error), error)) {
+        recording_set_text(&ask->target, NULL);
         if (g_error_matches(error, STENO_ERROR, STENO_ERROR_ALREADY_RECORDING)) {
             ask->reply->problem = json_pack("{s:s}", "recording", error->message);
             command_refuse(ask, STENO_ERROR_ALREADY_RECORDING, "channel '%s' is being recorded already, by %s",

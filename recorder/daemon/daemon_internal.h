@@ -210,6 +210,8 @@ json_t *recording_internal(StenoJournalRecording *row);
 void recording_set_text(char **member, const char *text);
 /* Takes files, times and counts of a stored recording from its manifest. FALSE when it can't be read. */
 gboolean recording_take_manifest(StenoJournalRecording *row, Model *model, const char *folder, GError **error);
+/* It has ended without files there. */
+void recording_not_stored(StenoJournalRecording *row);
 /* <root>/<app> of a storage; NULL when the configuration does not have it. Caller frees. */
 char *recording_root(const StenoConfig *config, const char *storage, const char *app);
 /* The folder of a stored recording, by detail.storages; NULL when there is none. Caller frees. */

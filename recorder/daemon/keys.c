@@ -17,7 +17,8 @@ static GPtrArray *read_keys(StenoDaemon *daemon, GError **error)
     g_autoptr(GError) why = NULL;
     GPtrArray *keys = steno_journal_keys(daemon->journal, &why);
     (void)outbox_judge(daemon, keys != NULL, why);
-    g_propagate_error(error, g_steal_pointer(&why));
+    if (why)
+        g_propagate_error(error, g_steal_pointer(&why));
     return keys;
 }
 
@@ -76,7 +77,8 @@ static gboolean add_key(StenoDaemon *daemon, const StenoJournalKey *key, GError 
 {
     g_autoptr(GError) why = NULL;
     gboolean added = outbox_judge(daemon, steno_journal_key_add(daemon->journal, key, &why), why);
-    g_propagate_error(error, g_steal_pointer(&why));
+    if (why)
+        g_propagate_error(error, g_steal_pointer(&why));
     if (added)
         keys_tell(daemon);
     return added;

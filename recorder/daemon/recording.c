@@ -220,6 +220,8 @@ static void recording_end(Recording *recording, const char *folder, const char *
     gboolean has_files = folder && recording_take_manifest(row, recording->model, folder, &unreadable);
     if (unreadable && !error)
         error = unreadable;
+    if (!has_files)
+        recording_not_stored(row);
     recording_set_text(
         &row->state, has_files && json_array_size(json_object_get(row->detail, "files")) > 0 ? "completed" : "failed");
     recording_set_text(&row->end_reason, end_reason);

@@ -177,3 +177,11 @@ gboolean recording_take_manifest(StenoJournalRecording *row, Model *model, const
     json_decref(manifest);
     return TRUE;
 }
+
+void recording_not_stored(StenoJournalRecording *row)
+{
+    size_t i;
+    json_t *storage;
+    json_array_foreach (json_object_get(row->detail, "storages"), i, storage)
+        json_object_set_new(storage, "state", json_string("failed"));
+}
