@@ -27,17 +27,6 @@
 #define STENO_CONFIG_INCLUDE_DEPTH_MAX 10
 #define STENO_CONFIG_FILES_MAX 1000
 
-#define STENO_CONFIG_STRING(name) char *name; /* NULL when "" */
-#define STENO_CONFIG_CHOICE(name) char *name;
-#define STENO_CONFIG_PATH(name) char *name;
-#define STENO_CONFIG_FILE(name) char *name;
-#define STENO_CONFIG_SECRET_FILE(name) char *name;
-#define STENO_CONFIG_BOOL(name) gboolean name;
-#define STENO_CONFIG_INT(name) gint64 name;
-#define STENO_CONFIG_BYTES(name) gint64 name;
-#define STENO_CONFIG_LIST(name) char **name; /* NULL-terminated, never NULL */
-#define STENO_CONFIG_REFS(name) char **name;
-
 /* One struct a section: StenoConfigTop, StenoConfigApi, StenoConfigLimits, StenoConfigPlatform, … */
 #include "steno/config_structs.h"
 
@@ -46,7 +35,7 @@ typedef struct {
     StenoConfigApi api;
     StenoConfigLimits limits;
     GPtrArray *apps, *platforms, *storages, *webhooks; /* of StenoConfigApp *, StenoConfigPlatform *, … */
-    GPtrArray *notes; /* of char *: allowed, but hardly meant ("there is no app: …") */
+    GPtrArray *notes; /* of char *: allowed, but hardly meant ("there is nothing in apps: …") */
     gint ref_count;
 } StenoConfig;
 
