@@ -117,6 +117,7 @@ CliTable *cli_table_new(const char *const *heads, guint flexible);
 void cli_table_add(CliTable *table, ...);
 /* plain: tab separated, without heads. width: columns of the terminal, 0 for any. Caller frees. */
 char *cli_table_format(const CliTable *table, gboolean plain, guint width);
+void cli_table_free(CliTable *table);
 /* Prints and frees. */
 void cli_table_print(CliTable *table, gboolean plain);
 

@@ -138,8 +138,11 @@ char *cli_path(const char *first, ...)
     for (const char *part = first; part; part = va_arg(args, const char *)) {
         g_autofree char *escaped = g_uri_escape_string(part, NULL, FALSE);
         /* "." and ".." would be taken away on the way. */
-        gboolean dots = strspn(part, ".") == strlen(part);
-        g_string_append_printf(path, "/%s", dots && part[0] == '.' ? "%2E" : escaped);
+        if (part[0] && strspn(part, ".") == strlen(part)) {
+            g_free(escaped);
+            escaped = g_strdup(part[1] ? "%2E%2E" : "%2E");
+        }
+        g_string_append_printf(path, "/%s", escaped);
     }
     va_end(args);
     return g_string_free(path, FALSE);
@@ -381,6 +384,7 @@ static CURLcode perform(const CliClient *client, Transfer *transfer, const char 
     else
         set_connection(client, curl);
     curl_easy_setopt(curl, CURLOPT_URL, url ? url : own);
+    curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, exchange->method);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, details);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);

@@ -107,7 +107,7 @@ CliTable *cli_table_new(const char *const *heads, guint flexible)
     return table;
 }
 
-static void table_free(CliTable *table)
+void cli_table_free(CliTable *table)
 {
     g_ptr_array_unref(table->cells);
     g_free(table);
@@ -205,5 +205,5 @@ void cli_table_print(CliTable *table, gboolean plain)
         g_autofree char *text = cli_table_format(table, plain, terminal_width());
         fputs(text, stdout);
     }
-    table_free(table);
+    cli_table_free(table);
 }
