@@ -121,8 +121,6 @@ static void on_state(gpointer user, const char *state)
     Recording *recording = user;
     if (strcmp(state, "completed") == 0 || strcmp(state, "failed") == 0 || strcmp(recording->row->state, state) == 0)
         return; /* an end is told by `done` */
-    if (strcmp(state, "reconnecting") == 0)
-        recording->daemon->counts.recorder_restarts++;
     if (strcmp(state, "storing") == 0)
         assemblies_release(recording);
     set_state(recording, state, NULL);
@@ -153,8 +151,11 @@ static void on_event(gpointer user, json_t *event)
         row->event_seq = (guint)json_integer_value(seq);
     }
     model_event(recording->model, event, steno_clock_wall_us(), on_told, recording);
-    if (strcmp(name, "state") == 0 && state && g_strv_contains(states, state))
+    if (strcmp(name, "state") == 0 && state && g_strv_contains(states, state)) {
+        /* The job's own word, not the recorder's: the recorder is gone. */
+        recording->daemon->counts.recorder_restarts += !seq && strcmp(state, "reconnecting") == 0;
         set_state(recording, state, event);
+    }
     outbox_dirty(recording, FALSE);
 }
 

@@ -223,11 +223,19 @@ static void close_on_execute(void)
     }
 }
 
+/* Between two images nobody handles signals: one that comes then waits, and is neither lost nor the end. */
+static void hold_signals(int how)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    (void)sigprocmask(how, &signals, NULL);
+}
+
 static int execute(const Stenod *stenod)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
     close_on_execute();
     execv(stenod->program, stenod->argv);
     fprintf(stderr, "stenod: cannot execute '%s': %s\n", stenod->program, g_strerror(errno));
@@ -242,6 +250,7 @@ static int run(Stenod *stenod)
     sources[0] = g_unix_signal_add(SIGTERM, on_terminate, stenod);
     sources[1] = g_unix_signal_add(SIGINT, on_terminate, stenod);
     sources[2] = g_unix_signal_add(SIGHUP, on_reload, stenod);
+    hold_signals(SIG_UNBLOCK);
     if (start(stenod, &error)) {
         guint watchdog_ms = notify_watchdog_ms();
         sources[3] = g_timeout_add_seconds(STATUS_S, on_status, stenod);
@@ -254,6 +263,8 @@ static int run(Stenod *stenod)
         stenod->exit_code = fail(error);
         notify("STATUS=%s", error->message);
     }
+    if (stenod->execute)
+        hold_signals(SIG_BLOCK);
     stop(stenod);
     for (guint i = 0; i < G_N_ELEMENTS(sources); i++) {
         if (sources[i])
