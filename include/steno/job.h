@@ -17,13 +17,16 @@ typedef struct {
     /*
      * Whatever the recorder or assembler tells (session.h), not owned by the callee. Events of the capture have "part"
      * and "seq", come in their order and none twice; those that a recorder told while nobody listened come as well,
-     * also when it is dead. "stats" (each second) and "progress" (of an assembly) have neither.
+     * also when it is dead. Without either come "stats" (each second), "assembly" {progress: 0.0–1.0}, and what the job
+     * itself has to tell: "state" {state: "reconnecting", error} when there is no recorder that could, "stalled" {error}
+     * before it, and "assembling_blocked" and "storing_blocked" {error} when that is tried again. The ending is told by
+     * done() alone.
      */
     void (*event)(gpointer user, json_t *event);
     /* The capture is closed and may be assembled: the callee calls steno_job_assemble_now() when it is its turn. NULL:
      * it is at once. */
     void (*assembly_wanted)(gpointer user);
-    /* The last one. folder: where the finished files are, or NULL; capture: where the capture is kept, or NULL. */
+    /* The last one; of all these, only here the job may be freed. folder: where the finished files are, or NULL; capture: where the capture is kept, or NULL. */
     void (*done)(gpointer user, const char *folder, const char *capture, const char *end_reason, const GError *error);
 } StenoJobEvents;
 
@@ -32,7 +35,8 @@ typedef struct {
     const char *spool;       /* captures; NULL: <root>/.spool */
     const char *runtime_dir; /* sockets: <runtime_dir>/recordings/<id>.sock; NULL: one of the user's */
     gboolean keep_capture;   /* keep it after the files are stored and proven */
-    gboolean outlive;        /* the recorder goes on when this process or the job goes; else it finishes */
+    gboolean outlive;        /* the recorder goes on when this process or the job goes; else it finishes. Storage that
+                              * fails is tried again for ever; else the job fails, and the capture is kept */
     guint restarts_max;      /* how often a dead recorder is started again in a minute without progress */
     guint stall_s;           /* announced media, none captured for so long: the recorder is started anew; 0: never */
     guint event_part, event_seq; /* resume: events up to this one are known */
@@ -46,7 +50,8 @@ StenoJob *steno_job_start(const StenoJobSpec *spec, const StenoJobPlace *place, 
  * that does not answer within 3 s is killed); a capture without an ending goes on as the next part, when `record`; one
  * with an ending, or all when not `record`, is assembled (again) and stored; without a capture it starts anew, when
  * `record`, and else ends with NOTHING_RECORDED. No two recorders ever write one capture: each holds a lock in its
- * folder. spec may lack the token (it was known to processes that are dead): where it is needed to go on, the state is
+ * folder. Paused is what was recorded last; without that, as in spec. The root need not be writable yet, but the spool
+ * must be there (STORAGE_UNWRITABLE). spec may lack the token (it was known to processes that are dead): where it is needed to go on, the state is
  * "reconnecting" with TOKEN_NEEDED, until steno_job_update() brings one or reconnect_s has passed.
  */
 StenoJob *steno_job_resume(const StenoJobSpec *spec, gboolean record, const StenoJobPlace *place, const StenoLog *log,

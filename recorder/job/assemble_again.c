@@ -1,10 +1,15 @@
 /* What `steno assemble` and `steno verify` do: the assembler in the foreground. */
-#include "job_internal.h"
+#include "assembler.h"
+#include "capture_folder.h"
+#include "deliver.h"
+#include "programs.h"
 
 #include "steno/base/error.h"
+#include "steno/job.h"
 #include "steno/storage.h"
 
 #include <sys/wait.h>
+#include <unistd.h>
 
 typedef struct {
     GMainLoop *loop;
@@ -17,9 +22,10 @@ static void ignore_progress(gpointer user, double done)
     (void)done;
 }
 
-static void on_done(gpointer user, const GError *error)
+static void on_done(gpointer user, const GError *error, gboolean crashed)
 {
     Foreground *foreground = user;
+    (void)crashed;
     foreground->error = error ? g_error_copy(error) : NULL;
     g_main_loop_quit(foreground->loop);
 }
@@ -34,7 +40,8 @@ gboolean steno_job_assemble(const char *capture, const char *root, const char *w
     g_autofree char *asked_outputs = outputs ? g_strdup(outputs) : job_capture_setting(capture, "outputs");
     g_autofree char *asked_audio = audio ? g_strdup(audio) : job_capture_setting(capture, "audio");
     Foreground foreground = {.loop = g_main_loop_new(NULL, FALSE)};
-    gboolean done = job_assembler_run(capture, assembled, asked_outputs, asked_audio, &events, &foreground, error);
+    gboolean done =
+        job_assembler_run(capture, assembled, asked_outputs, asked_audio, &events, &foreground, error) != NULL;
     if (done) {
         g_main_loop_run(foreground.loop);
         done = !foreground.error;
@@ -42,7 +49,11 @@ gboolean steno_job_assemble(const char *capture, const char *root, const char *w
             g_propagate_error(error, foreground.error);
     }
     g_main_loop_unref(foreground.loop);
-    return done && job_deliver(capture, assembled, root, folder, error);
+    int lock_fd = done ? job_capture_lock(capture, error) : -1;
+    done = lock_fd >= 0 && job_deliver(capture, assembled, root, NULL, folder, error);
+    if (lock_fd >= 0)
+        close(lock_fd);
+    return done;
 }
 
 int steno_job_verify(const char *folder, gboolean json, GError **error)

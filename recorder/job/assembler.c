@@ -1,17 +1,22 @@
-/* steno-assemble as a child process: its progress lines read, its error taken over. */
-#include "job_internal.h"
+#include "assembler.h"
+
+#include "capture_folder.h"
+#include "programs.h"
 
 #include "steno/base/error.h"
 
-#include <string.h>
+#include <jansson.h>
 
-typedef struct {
-    const AssemblerEvents *events;
+/* The child holds the capture's lock as this descriptor, which it does not know of: it ends with the child. */
+#define CHILD_LOCK_FD 3
+
+struct Assembler {
+    const AssemblerEvents *events; /* NULL: cancelled */
     gpointer user;
     GSubprocess *process;
     GDataInputStream *lines;
     GError *error; /* what it told */
-} Assembler;
+};
 
 static void assembler_free(Assembler *assembler)
 {
@@ -26,10 +31,12 @@ static void on_exit_(GObject *source, GAsyncResult *result, gpointer user)
     Assembler *assembler = user;
     g_autoptr(GError) error = NULL;
     gboolean clean = g_subprocess_wait_check_finish(G_SUBPROCESS(source), result, &error);
-    if (!clean && !assembler->error)
+    gboolean crashed = !clean && !assembler->error;
+    if (crashed)
         g_set_error(&assembler->error, STENO_ERROR, STENO_ERROR_INTERNAL,
                     "the assembly died (%s); the capture is kept: run `steno assemble` on it", error->message);
-    assembler->events->done(assembler->user, assembler->error);
+    if (assembler->events)
+        assembler->events->done(assembler->user, assembler->error, crashed);
     assembler_free(assembler);
 }
 
@@ -37,7 +44,7 @@ static void take_line(Assembler *assembler, const char *line)
 {
     json_t *message = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
     const json_t *progress = json_object_get(message, "progress");
-    if (json_is_number(progress))
+    if (json_is_number(progress) && assembler->events)
         assembler->events->progress(assembler->user, json_number_value(progress));
     if (!assembler->error)
         assembler->error = steno_error_from_json(json_object_get(message, "error"), "the assembly failed");
@@ -56,35 +63,49 @@ static void on_line(GObject *source, GAsyncResult *result, gpointer user)
     g_data_input_stream_read_line_async(assembler->lines, G_PRIORITY_DEFAULT, NULL, on_line, assembler);
 }
 
-gboolean job_assembler_run(const char *capture, const char *output, const char *outputs, const char *audio,
-                           const AssemblerEvents *events, gpointer user, GError **error)
+static GSubprocess *spawn(const char *capture, const char *output, const char *outputs, const char *audio,
+                          GError **error)
 {
     g_autofree char *program = job_program("steno-assemble");
-    g_autoptr(GPtrArray) argv = g_ptr_array_new();
-    const char *const fixed[] = {program, "assemble", capture, "--output", output, "--json"};
-    for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
-        g_ptr_array_add(argv, (gpointer)fixed[i]);
+    const char *argv[12] = {program, "assemble", capture, "--output", output, "--json"};
+    guint n = 6;
     if (outputs) {
-        g_ptr_array_add(argv, (gpointer) "--outputs");
-        g_ptr_array_add(argv, (gpointer)outputs);
+        argv[n++] = "--outputs";
+        argv[n++] = outputs;
     }
     if (audio) {
-        g_ptr_array_add(argv, (gpointer) "--audio");
-        g_ptr_array_add(argv, (gpointer)audio);
+        argv[n++] = "--audio";
+        argv[n++] = audio;
     }
-    g_ptr_array_add(argv, NULL);
+    int lock_fd = job_capture_lock(capture, error);
+    if (lock_fd < 0)
+        return NULL;
     g_autoptr(GError) why = NULL;
-    g_autoptr(GSubprocessLauncher) launcher = job_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE);
-    GSubprocess *process = g_subprocess_launcher_spawnv(launcher, (const gchar *const *)argv->pdata, &why);
-    if (!process) {
+    g_autoptr(GSubprocessLauncher) launcher = job_assembler_launcher(G_SUBPROCESS_FLAGS_STDOUT_PIPE);
+    g_subprocess_launcher_take_fd(launcher, lock_fd, CHILD_LOCK_FD);
+    GSubprocess *process = g_subprocess_launcher_spawnv(launcher, argv, &why);
+    if (!process)
         g_set_error(error, STENO_ERROR, STENO_ERROR_INTERNAL, "cannot start '%s': %s", program, why->message);
-        return FALSE;
-    }
+    return process;
+}
+
+Assembler *job_assembler_run(const char *capture, const char *output, const char *outputs, const char *audio,
+                             const AssemblerEvents *events, gpointer user, GError **error)
+{
+    GSubprocess *process = spawn(capture, output, outputs, audio, error);
+    if (!process)
+        return NULL;
     Assembler *assembler = g_new0(Assembler, 1);
     assembler->events = events;
     assembler->user = user;
     assembler->process = process;
     assembler->lines = g_data_input_stream_new(g_subprocess_get_stdout_pipe(process));
     g_data_input_stream_read_line_async(assembler->lines, G_PRIORITY_DEFAULT, NULL, on_line, assembler);
-    return TRUE;
+    return assembler;
+}
+
+void job_assembler_cancel(Assembler *assembler)
+{
+    assembler->events = NULL;
+    g_subprocess_force_exit(assembler->process);
 }

@@ -1,63 +1,103 @@
-/* What the sources of the job room share. */
+/* The state machine of one recording, which its sources share: record.c → finish.c, told by told.c, begun in job.c. */
 #ifndef STENO_JOB_INTERNAL_H
 #define STENO_JOB_INTERNAL_H
 
-#include "steno/base/ipc.h"
+#include "assembler.h"
+#include "deliver.h"
+#include "recorded_events.h"
+#include "recorder_process.h"
+#include "recovery.h"
+#include "watch.h"
+
 #include "steno/job.h"
 
-#include <gio/gio.h>
+typedef enum {
+    PHASE_LOOKING,   /* resumed: who records, what is on disk? */
+    PHASE_RECORDING, /* there is a recorder process */
+    PHASE_WAITING,   /* for the next attempt, or a token */
+    PHASE_ENDED,     /* assembling, storing, done */
+} JobPhase;
 
-/* ---- recorder.c: one recorder process ---------------------------------------------------------------------------- */
+struct StenoJob {
+    const StenoJobSpec *spec;
+    const StenoLog *log;
+    const StenoJobEvents *events;
+    gpointer user;
+    char *root, *capture, *assembled, *runtime_dir;
+    gboolean keep_capture, outlive;
+    guint restarts_max;
 
-typedef struct RecorderProcess RecorderProcess;
+    JobPhase phase;
+    guint timer; /* the next step */
+    void (*step)(StenoJob *job);
 
-typedef struct {
-    void (*event)(gpointer user, json_t *event);
-    /* The process has gone. `told` is its "ended" message, or NULL when it died without one. */
-    void (*exited)(gpointer user, const json_t *told, const char *how);
-} RecorderProcessEvents;
+    /* told.c */
+    char *state;
+    EventPosition told;
 
-/* Starts a recorder and gives it the job. STORAGE_* or INTERNAL. */
-RecorderProcess *job_recorder_start(const StenoJobSpec *spec, const char *capture, guint part, gint64 zero_wall_us,
-                                    const StenoLog *log, const RecorderProcessEvents *events, gpointer user,
-                                    GError **error);
-void job_recorder_stop(RecorderProcess *process, const char *end_reason);
-/* Kills it when it still runs. */
-void job_recorder_free(RecorderProcess *process);
+    /* record.c */
+    gboolean resumed;
+    RecorderProcess *recorder;
+    gboolean taken_over, answered, later; /* of this recorder; later: there was one before it */
+    gboolean captured;                    /* it captured something */
+    gint64 started_mono_us;
+    Deaths deaths;
+    guint conflicts; /* recorders in a row that found another one */
+    StallWatch watch;
+    guint watch_timer, stop_timer;
+    GError *stalled;     /* why it was killed */
+    gint64 lost_mono_us; /* since when nothing is recorded; 0: it is */
+    guint rejoins;
+    gboolean awaiting_token;
+    gboolean paused, paused_by_owner;
+    gboolean stopping;
+    char *stop_reason; /* NULL: a resumed one that is not to record, without a reason */
 
-/* ---- assembler.c: steno-assemble as a child ---------------------------------------------------------------------- */
+    /* finish.c */
+    gboolean assembly_wanted; /* and not allowed yet */
+    Assembler *assembler;
+    Delivery *delivery;
+    guint attempts, crashes;
+    char *end_reason;
+    GError *error;
+};
 
-/* Calls back with the assembly's error (NULL: done). progress: 0.0–1.0. */
-typedef struct {
-    void (*progress)(gpointer user, double done);
-    void (*done)(gpointer user, const GError *error);
-} AssemblerEvents;
+/* ---- job.c ------------------------------------------------------------------------------------------------------- */
 
-/* Runs it; events come from the default main context. FALSE when it can't be started. */
-gboolean job_assembler_run(const char *capture, const char *output, const char *outputs, const char *audio,
-                           const AssemblerEvents *events, gpointer user, GError **error);
+/* From the main loop, instead of any step that is waited for. */
+void job_next(StenoJob *job, guint delay_ms, void (*step)(StenoJob *job));
+/* Keeps the first; takes it. */
+void job_set_error(StenoJob *job, GError *error);
 
-/* ---- deliver.c: from the assembled files to the customer's folder ------------------------------------------------ */
+/* ---- told.c: what the owner hears -------------------------------------------------------------------------------- */
 
-/*
- * Stores every file of `assembled` below root and proves it, the manifest last. *folder is where they are. The caller
- * frees it.
- */
-gboolean job_deliver(const char *capture, const char *assembled, const char *root, char **folder, GError **error);
-/* Removes a capture (only what a capture is made of). */
-gboolean job_capture_remove(const char *capture, GError **error);
-/* The highest part number in a capture, 0 when there is none. */
-guint job_capture_parts(const char *capture);
-/* The zero of a capture that exists, 0 else. */
-gint64 job_capture_zero(const char *capture);
-/* What the recording was asked for ("outputs", "audio"), or NULL. Caller frees. */
-char *job_capture_setting(const char *capture, const char *name);
+/* Once each. */
+void job_tell_state(StenoJob *job, const char *state);
+/* The state, and an event that tells why. */
+void job_tell_reconnecting(StenoJob *job, const GError *error);
+/* An event of the job's own, {"event": name, "error": …}. */
+void job_tell_error(StenoJob *job, const char *name, const GError *error);
+/* An event of a recorder: passed on in its order, none twice, those before it first. */
+void job_take_event(StenoJob *job, json_t *event);
+/* What is in the capture, and was not told yet. */
+void job_tell_recorded(StenoJob *job);
 
-/* ---- programs.c -------------------------------------------------------------------------------------------------- */
+/* ---- record.c: recorders, until nothing more is recorded --------------------------------------------------------- */
 
-/* The path of one of our programs: beside this one, or in the libexec folder. Caller frees. */
-char *job_program(const char *name);
-/* Starts children that do not see the terminal's Ctrl-C. The caller unrefs it. */
-GSubprocessLauncher *job_launcher_new(GSubprocessFlags flags);
+gboolean job_start_recorder(StenoJob *job, GError **error);
+/* Takes over a recorder that runs; where none does, goes on by what is on disk. */
+void job_look(StenoJob *job);
+void job_record(StenoJob *job);
+void job_stop_recording(StenoJob *job);
+void job_send_pause(StenoJob *job);
+void job_send_update(StenoJob *job);
+
+/* ---- finish.c: assembling and storing ---------------------------------------------------------------------------- */
+
+/* Nothing more is recorded; takes the error. */
+void job_end(StenoJob *job, const char *end_reason, GError *error);
+void job_assemble(StenoJob *job);
+void job_store(StenoJob *job);
+void job_finish(StenoJob *job, const char *folder);
 
 #endif

@@ -6,7 +6,8 @@
 
 #include <cmocka.h>
 
-#include "job_internal.h"
+#include "capture_folder.h"
+#include "deliver.h"
 #include "steno/base/error.h"
 
 #include <glib/gstdio.h>
@@ -71,7 +72,7 @@ static void files_are_delivered_by_channel_and_time(void **state)
     const Folders *folders = *state;
     g_autofree char *folder = NULL;
     g_autoptr(GError) error = NULL;
-    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, &folder, &error));
+    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, NULL, &folder, &error));
     assert_true(exists(folder, "alice.webm"));
     assert_true(exists(folder, "manifest.json"));
     assert_true(g_str_has_suffix(folder, "/20261122T195540Z_01TEST"));
@@ -79,7 +80,7 @@ static void files_are_delivered_by_channel_and_time(void **state)
     /* Again, with another content: a new assembly takes the place of the old. */
     g_autofree char *again = NULL;
     write_file(folders->assembled, "alice.webm", "picture and more sound");
-    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, &again, &error));
+    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, NULL, &again, &error));
     assert_string_equal(folder, again);
 }
 
@@ -89,13 +90,13 @@ static void another_assembly_takes_its_old_files_away(void **state)
     g_autofree char *folder = NULL, *again = NULL;
     g_autoptr(GError) error = NULL;
     write_file(folders->assembled, "manifest.json", "{\"outputs\":[{\"file\":\"alice.webm\"}]}");
-    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, &folder, &error));
+    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, NULL, &folder, &error));
     write_file(folder, "notes.txt", "somebody else's");
     g_autofree char *old = g_build_filename(folders->assembled, "alice.webm", NULL);
     assert_int_equal(g_unlink(old), 0);
     write_file(folders->assembled, "alice-audio.opus", "sound");
     write_file(folders->assembled, "manifest.json", "{\"outputs\":[{\"file\":\"alice-audio.opus\"}]}");
-    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, &again, &error));
+    assert_true(job_deliver(folders->capture, folders->assembled, folders->root, NULL, &again, &error));
     assert_false(exists(again, "alice.webm"));
     assert_true(exists(again, "alice-audio.opus"));
     assert_true(exists(again, "notes.txt"));
@@ -107,7 +108,7 @@ static void without_a_manifest_nothing_is_delivered_as_done(void **state)
     g_autofree char *folder = NULL, *manifest = g_build_filename(folders->assembled, "manifest.json", NULL);
     g_autoptr(GError) error = NULL;
     assert_int_equal(g_unlink(manifest), 0);
-    assert_false(job_deliver(folders->capture, folders->assembled, folders->root, &folder, &error));
+    assert_false(job_deliver(folders->capture, folders->assembled, folders->root, NULL, &folder, &error));
     assert_non_null(error);
     assert_null(folder);
 }
@@ -141,7 +142,7 @@ static void what_is_no_capture_is_told(void **state)
     const Folders *folders = *state;
     g_autofree char *folder = NULL;
     g_autoptr(GError) error = NULL;
-    assert_false(job_deliver(folders->root, folders->assembled, folders->root, &folder, &error));
+    assert_false(job_deliver(folders->root, folders->assembled, folders->root, NULL, &folder, &error));
     assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED));
 }
 

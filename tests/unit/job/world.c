@@ -1,0 +1,255 @@
+#include "world.h"
+
+#include "recorded_events.h"
+#include "recorder_lock.h"
+
+#include <glib/gstdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define PATIENCE_S 20
+
+/* ---- what is told ------------------------------------------------------------------------------------------------ */
+
+static void on_state(gpointer user, const char *state)
+{
+    World *world = user;
+    g_ptr_array_add(world->told, g_strconcat("state:", state, NULL));
+}
+
+static void on_event(gpointer user, json_t *event)
+{
+    World *world = user;
+    const char *name = json_string_value(json_object_get(event, "event"));
+    EventPosition position;
+    if (event_position_of(event, &position)) {
+        world->place.event_part = position.part;
+        world->place.event_seq = position.seq;
+        g_ptr_array_add(world->told, g_strdup_printf("%s %u.%u", name, position.part, position.seq));
+    } else if (strcmp(name, "stats") != 0) {
+        const json_t *error = json_object_get(event, "error");
+        const char *code = json_string_value(json_object_get(error, "code"));
+        g_ptr_array_add(world->told, code ? g_strdup_printf("%s:%s", name, code) : g_strdup(name));
+    } else {
+        return;
+    }
+    json_decref(world->last);
+    world->last = json_deep_copy(event);
+}
+
+static void on_done(gpointer user, const char *folder, const char *capture, const char *end_reason, const GError *error)
+{
+    World *world = user;
+    assert_false(world->done);
+    world->done = TRUE;
+    g_ptr_array_add(world->told, g_strdup("done"));
+    world->folder = g_strdup(folder);
+    world->kept = g_strdup(capture);
+    world->end_reason = g_strdup(end_reason);
+    world->error = error ? g_error_copy(error) : NULL;
+}
+
+static gboolean matches(const char *told, const char *what)
+{
+    return strcmp(told, what) == 0 || (g_str_has_prefix(told, what) && strchr(" :", told[strlen(what)]));
+}
+
+guint world_count(const World *world, const char *what)
+{
+    guint count = 0;
+    for (guint i = 0; i < world->told->len; i++)
+        count += matches(world->told->pdata[i], what);
+    return count;
+}
+
+static void print_told(const World *world)
+{
+    for (guint i = 0; i < world->told->len; i++)
+        print_message("  told: %s\n", (const char *)world->told->pdata[i]);
+}
+
+void world_assert_order(const World *world, const char *const *words)
+{
+    guint at = 0;
+    for (; *words; words++) {
+        while (at < world->told->len && !matches(world->told->pdata[at], *words))
+            at++;
+        if (at == world->told->len) {
+            print_told(world);
+            fail_msg("not told, or not in this order: %s", *words);
+        }
+        at++;
+    }
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+
+static gboolean on_patience(gpointer user)
+{
+    *(gboolean *)user = TRUE;
+    return G_SOURCE_CONTINUE;
+}
+
+/* What happens outside of the main loop wakes it not. */
+static gboolean on_look(gpointer user)
+{
+    (void)user;
+    return G_SOURCE_CONTINUE;
+}
+
+void world_until(World *world, gboolean (*is)(World *world))
+{
+    gboolean too_late = FALSE;
+    guint timer = g_timeout_add_seconds(PATIENCE_S, on_patience, &too_late);
+    guint look = g_timeout_add(10, on_look, NULL);
+    while (!is(world) && !too_late)
+        g_main_context_iteration(NULL, TRUE);
+    g_source_remove(timer);
+    g_source_remove(look);
+    if (too_late) {
+        print_told(world);
+        fail_msg("it did not happen within %d s", PATIENCE_S);
+    }
+}
+
+void world_await(World *world, const char *what, guint times)
+{
+    gboolean too_late = FALSE;
+    guint timer = g_timeout_add_seconds(PATIENCE_S, on_patience, &too_late);
+    while (world_count(world, what) < times && !too_late)
+        g_main_context_iteration(NULL, TRUE);
+    g_source_remove(timer);
+    if (too_late) {
+        print_told(world);
+        fail_msg("not told within %d s: %s", PATIENCE_S, what);
+    }
+}
+
+static gboolean is_done(World *world)
+{
+    return world->done;
+}
+
+void world_await_done(World *world)
+{
+    world_until(world, is_done);
+}
+
+/* ---- the job ----------------------------------------------------------------------------------------------------- */
+
+void world_start(World *world, const char *script)
+{
+    g_autoptr(GError) error = NULL;
+    g_free(world->spec->channel);
+    world->spec->channel = g_strdup(script);
+    world->job = steno_job_start(world->spec, &world->place, NULL, &world->events, world, &error);
+    if (!world->job)
+        fail_msg("%s", error->message);
+}
+
+void world_resume(World *world, gboolean record)
+{
+    g_autoptr(GError) error = NULL;
+    assert_null(world->job);
+    world->job = steno_job_resume(world->spec, record, &world->place, NULL, &world->events, world, &error);
+    if (!world->job)
+        fail_msg("%s", error->message);
+}
+
+void world_leave(World *world)
+{
+    steno_job_free(g_steal_pointer(&world->job));
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+}
+
+void world_forget_done(World *world)
+{
+    world->done = FALSE;
+    g_clear_pointer(&world->folder, g_free);
+    g_clear_pointer(&world->kept, g_free);
+    g_clear_pointer(&world->end_reason, g_free);
+    g_clear_error(&world->error);
+}
+
+int world_recorder(const World *world)
+{
+    return recorder_lock_held(world->capture) ? (int)recorder_lock_pid(world->capture) : 0;
+}
+
+gboolean world_exists(const char *folder, const char *name)
+{
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+void world_write(const char *folder, const char *name, const char *text)
+{
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    g_autofree char *parent = g_path_get_dirname(path);
+    assert_int_equal(g_mkdir_with_parents(parent, 0700), 0);
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+void world_assembler(const World *world, const char *modes)
+{
+    world_write(world->spool, "assemble.mode", modes);
+}
+
+guint world_assemblies(const World *world)
+{
+    g_autofree char *path = g_build_filename(world->spool, "assemble.runs", NULL);
+    g_autofree char *runs = NULL;
+    if (!g_file_get_contents(path, &runs, NULL, NULL))
+        return 0;
+    g_auto(GStrv) lines = g_strsplit(runs, "\n", -1);
+    return g_strv_length(lines) - 1;
+}
+
+/* ---- fixtures ---------------------------------------------------------------------------------------------------- */
+
+int world_set_up(void **state)
+{
+    World *world = g_new0(World, 1);
+    world->base = g_dir_make_tmp("steno-XXXXXX", NULL);
+    world->root = g_build_filename(world->base, "root", NULL);
+    world->spool = g_build_filename(world->base, "spool", NULL);
+    world->runtime = g_build_filename(world->base, "run", NULL);
+    assert_int_equal(g_mkdir(world->root, 0755), 0);
+    assert_int_equal(g_mkdir(world->spool, 0700), 0);
+    world->spec = steno_job_spec_new();
+    world->spec->id = steno_job_new_id();
+    world->spec->platform = g_strdup("janus");
+    world->spec->url = g_strdup("http://127.0.0.1:9");
+    world->spec->channel = g_strdup("ward");
+    world->capture = g_build_filename(world->spool, world->spec->id, NULL);
+    world->place = (StenoJobPlace){
+        .root = world->root, .spool = world->spool, .runtime_dir = world->runtime, .outlive = TRUE, .restarts_max = 5};
+    world->events = (StenoJobEvents){.state = on_state, .event = on_event, .done = on_done};
+    world->told = g_ptr_array_new_with_free_func(g_free);
+    *state = world;
+    return 0;
+}
+
+int world_tear_down(void **state)
+{
+    World *world = *state;
+    world_leave(world);
+    (void)recorder_lock_kill(world->capture);
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    g_autofree char *command = g_strdup_printf("rm -rf '%s'", world->base);
+    assert_int_equal(system(command), 0);
+    steno_job_spec_free(world->spec);
+    g_ptr_array_unref(world->told);
+    json_decref(world->last);
+    world_forget_done(world);
+    g_free(world->base);
+    g_free(world->root);
+    g_free(world->spool);
+    g_free(world->runtime);
+    g_free(world->capture);
+    g_free(world);
+    return 0;
+}
