@@ -2,7 +2,8 @@
  * journal: what was asked and what happened. One interface; SQLite now (WAL, synchronous=FULL), PostgreSQL for a fleet.
  *
  * All from one thread. What a function has returned TRUE for is on disk. JOURNAL errors when it can't be read or
- * written (full disk, I/O): nothing of the call is in it then. Times are µs of the wall clock. No secret ever goes in.
+ * written (full disk, I/O): nothing of the call is in it then, unless it was the sync that failed and the process is
+ * killed before its next write. Times are µs of the wall clock. No secret ever goes in.
  *
  * Writes to a recording are fenced (reference: one owner, an epoch that only grows): a row that another owner took is
  * not written, and the call fails with CONFLICT.
@@ -14,6 +15,8 @@
 #include <jansson.h>
 
 #define STENO_JOURNAL_PAGE_MAX 1000
+/* Rows that one …_prune() removes, so that the main loop is not held up (7 ms on the build machine). */
+#define STENO_JOURNAL_PRUNE_MAX 1000
 
 typedef struct StenoJournal StenoJournal;
 
@@ -24,11 +27,19 @@ typedef enum {
     STENO_JOURNAL_SET_ASIDE /* it was damaged: renamed to <path>.damaged-<time>, and a new one made */
 } StenoJournalHow;
 
-/* JOURNAL: it is of a later version (says which), in use by another process (`owner` is told), or can't be made. */
+/*
+ * how may be NULL. JOURNAL: it is of a later version (says which), in use by another process (its pid and owner are
+ * told), or can't be made. All rows are the owner's afterwards: who has the file's lock owns what is in it. Takes about
+ * 15 ms a thousand recordings (quick_check).
+ */
 StenoJournal *steno_journal_open(const char *path, const char *owner, StenoJournalHow *how, GError **error);
 void steno_journal_close(StenoJournal *journal);
 
-/* Groups the calls in between to one write to disk. On failure of any of them: roll back. */
+/*
+ * Groups the calls in between to one write to disk. On failure of any of them: roll back. After a JOURNAL error nothing
+ * more is written, and the commit fails; a refusal (CONFLICT, NOT_FOUND, …) leaves only its own call out. A commit that
+ * failed has rolled back.
+ */
 gboolean steno_journal_begin(StenoJournal *journal, GError **error);
 gboolean steno_journal_commit(StenoJournal *journal, GError **error);
 void steno_journal_rollback(StenoJournal *journal);
@@ -62,14 +73,16 @@ StenoJournalRecording *steno_journal_recording_new(void);
 void steno_journal_recording_free(StenoJournalRecording *recording);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoJournalRecording, steno_journal_recording_free)
 
-/* Adds a row of ours. ALREADY_RECORDING (message: the other's id, and nothing else) when (app, platform, channel,
- * profile) has one that is neither completed nor failed. */
+/* Adds a row of ours; sets updated_us, epoch and, when it is 0, created_us. CONFLICT for an id there is.
+ * ALREADY_RECORDING (message: the other's id, and nothing else) when (app, platform, channel, profile) has one that is
+ * neither completed nor failed. */
 gboolean steno_journal_recording_add(StenoJournal *journal, StenoJournalRecording *recording, GError **error);
-/* Writes all members but id, app, created_us. Sets updated_us. CONFLICT when it is another owner's. */
+/* Writes all members but id, app, created_us. Sets updated_us. CONFLICT when it is another owner's, NOT_FOUND when it
+ * is not there, ALREADY_RECORDING as above. */
 gboolean steno_journal_recording_save(StenoJournal *journal, StenoJournalRecording *recording, GError **error);
 /* NULL without an error: there is none. */
 StenoJournalRecording *steno_journal_recording_get(StenoJournal *journal, const char *id, GError **error);
-/* Removes the row, its events, deliveries and idempotency keys. */
+/* Removes the row, its events, deliveries and idempotency keys. NOT_FOUND, CONFLICT. */
 gboolean steno_journal_recording_forget(StenoJournal *journal, const char *id, GError **error);
 /* All of ours that are neither completed nor failed, oldest first. NULL on error. */
 GPtrArray *steno_journal_recordings_unfinished(StenoJournal *journal, GError **error);
@@ -119,9 +132,10 @@ gboolean steno_journal_event_add(StenoJournal *journal, const char *recording_id
 /* At most `count` with seq > after, of the app (NULL: every) and recording (NULL: every). */
 GPtrArray *steno_journal_events(StenoJournal *journal, gint64 after, const char *app, const char *recording_id,
                                 guint count, GError **error);
-/* The highest seq there is or was; -1 on error. */
+/* The highest seq there is or was, also in a journal that was set aside; -1 on error. */
 gint64 steno_journal_events_last(StenoJournal *journal, GError **error);
-/* Forgets events created before, but none that a delivery still needs. */
+/* Forgets events created before, the oldest STENO_JOURNAL_PRUNE_MAX of them, but none that a delivery still needs:
+ * those of a disabled endpoint stay until it is enabled, its cursor is moved, or the recording is forgotten. */
 gboolean steno_journal_events_prune(StenoJournal *journal, gint64 created_before_us, GError **error);
 
 /* ---- webhooks: a cursor a recording and endpoint ----------------------------------------------------------------- */
@@ -159,7 +173,7 @@ gboolean steno_journal_idempotency_find(StenoJournal *journal, const char *app, 
                                         char **recording_id, GError **error);
 gboolean steno_journal_idempotency_put(StenoJournal *journal, const char *app, const char *key, const char *digest,
                                        const char *recording_id, GError **error);
-/* Kept for 24 h at least. */
+/* Kept for 24 h at least. At most STENO_JOURNAL_PRUNE_MAX a call. */
 gboolean steno_journal_idempotency_prune(StenoJournal *journal, gint64 created_before_us, GError **error);
 
 /* ---- API keys ---------------------------------------------------------------------------------------------------- */

@@ -85,6 +85,20 @@ gboolean journal_write_end(StenoJournal *journal, gboolean ok, GError **error)
     return FALSE;
 }
 
+/* ---- prune ------------------------------------------------------------------------------------------------------- */
+
+gboolean journal_prune(StenoJournal *journal, const char *sql, const char *doing, gint64 before_us, GError **error)
+{
+    g_auto(Query) query = query_start(journal, sql, doing, NULL);
+    query_bind_int(&query, before_us);
+    query_bind_int(&query, STENO_JOURNAL_PRUNE_MAX);
+    if (!journal_write_begin(journal, error))
+        return FALSE;
+    gboolean ok = query_run(&query, error);
+    query_end(&query);
+    return journal_write_end(journal, ok, error);
+}
+
 /* ---- lease ------------------------------------------------------------------------------------------------------- */
 
 gboolean steno_journal_renew(StenoJournal *journal, gint64 lease_s, GError **error)

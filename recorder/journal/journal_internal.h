@@ -26,6 +26,9 @@ struct StenoJournal {
 gboolean journal_write_begin(StenoJournal *journal, GError **error);
 gboolean journal_write_end(StenoJournal *journal, gboolean ok, GError **error);
 
+/* Runs a DELETE whose parameters are a time and how many rows at most. */
+gboolean journal_prune(StenoJournal *journal, const char *sql, const char *doing, gint64 before_us, GError **error);
+
 /* ---- lock.c ------------------------------------------------------------------------------------------------------ */
 
 /* Takes <path>.lock, which holds our pid and owner. -1 and JOURNAL when another process has it. Close it to let it go.
