@@ -64,7 +64,7 @@ gboolean checks_ask(CliChecks *checks, CliClient *client, const char *kind, cons
     g_autoptr(GError) error = NULL;
     g_autofree char *prefix = g_strdup_printf("%s %s", strcmp(kind, "platforms") == 0 ? "platform" : "storage", name);
     g_autofree char *path = cli_path(kind, name, "check", NULL);
-    json_t *request = channel ? json_pack("{s:s}", "channel", channel) : json_object();
+    json_t *request = channel ? json_pack("{s:s}", "channel", channel) : NULL;
     json_t *answer = cli_client_ask(client, "POST", path, request, &error);
     json_decref(request);
     if (answer)

@@ -245,6 +245,7 @@ static void set_transport_error(const CliClient *client, CURLcode code, const ch
 static char *problem_words(const json_t *problem)
 {
     const char *detail = cli_member(problem, "detail");
+    detail += strspn(detail, ": "); /* of the request as a whole, whose pointer is "" */
     GString *words = g_string_new(detail[0] ? detail : cli_member(problem, "title"));
     size_t i = 0;
     json_t *one = NULL;
