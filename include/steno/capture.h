@@ -39,6 +39,7 @@
  *   state {state, error?}              joining | recording | paused | reconnecting; where the part begins with
  *                                      zero_wall_us
  *   ended {end_reason, error}          the last line of the last part
+ *   updated {max_duration_s, max_idle_s, subscribe_audio, subscribe_video, max_height}   what is asked for from here on
  *   participant_joined {participant, name}
  *   participant_left {participant}
  *   participant_failed {participant, error}, peer_failed {peer, error}
@@ -47,7 +48,8 @@
  *   track_removed {track}
  *   format {track, segment, codec, clock_hz, width, height, channels}   the file track-N.segment begins
  *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}
- *                                      gaps that follow on each other for the same cause are one
+ *                                      gaps that follow on each other for the same cause are one; of a pause: track
+ *                                      null, cause, from and until, when it is over
  *   clock {track, rtp_ts, ntp, arrival, offset}                         a sender report
  *   source_changed {track, ssrc}       the sender began anew
  *   muted {track, evidence}, unmuted   evidence "rtp": no packets came for 1 s; "platform": it said so

@@ -66,6 +66,13 @@ typedef struct {
     void (*answer)(StenoChannel *channel, guint32 peer, const StenoTransportLocal *local);
     /* The peer's media path failed: restart ICE or subscribe anew, with backoff. */
     void (*peer_failed)(StenoChannel *channel, guint32 peer, const GError *why);
+    /*
+     * The job's subscribe_audio, subscribe_video, max_height or token has changed: subscribes to what is wanted now and
+     * to nothing else (steno_job_spec_wants()), as far as the platform lets one choose.
+     */
+    void (*update)(StenoChannel *channel);
+    /* Pictures of this size, px, come on a stream: other layers are chosen where max_height wants them. */
+    void (*picture)(StenoChannel *channel, guint32 peer, const char *mid, guint width, guint height);
     /* Leaves: tells the platform, waiting at most 2 s, and frees. No events during or after. */
     void (*close)(StenoChannel *channel);
 } StenoConnector;

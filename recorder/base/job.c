@@ -291,6 +291,19 @@ json_t *steno_job_spec_to_json(const StenoJobSpec *spec, gboolean with_secrets)
     return json;
 }
 
+/* ---- subscriptions ----------------------------------------------------------------------------------------------- */
+
+gboolean steno_job_spec_wants(const StenoJobSpec *spec, gboolean video, const char *id, const char *name)
+{
+    char **list = video ? spec->subscribe_video : spec->subscribe_audio;
+    if (!list[0])
+        return TRUE;
+    if (!list[1] && strcmp(list[0], "none") == 0)
+        return FALSE;
+    return g_strv_contains((const char *const *)list, id) ||
+           (name && name[0] && g_strv_contains((const char *const *)list, name));
+}
+
 /* ---- changing ---------------------------------------------------------------------------------------------------- */
 
 static gboolean is_changeable(const char *name)

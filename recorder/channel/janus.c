@@ -497,6 +497,32 @@ static void janus_peer_failed(StenoChannel *base, guint32 peer, const GError *wh
     leave(channel);
 }
 
+static void janus_update(StenoChannel *base)
+{
+    JanusChannel *channel = (JanusChannel *)base;
+    GHashTableIter iter;
+    gpointer participant, subscriber;
+    g_hash_table_iter_init(&iter, channel->participants);
+    while (g_hash_table_iter_next(&iter, NULL, &participant))
+        ((JanusParticipant *)participant)->not_before_mono_us = 0;
+    /* Who is not wanted at all any more, or is again, is dealt with when the next list of participants comes. */
+    g_hash_table_iter_init(&iter, channel->subscribers);
+    while (g_hash_table_iter_next(&iter, &subscriber, NULL)) {
+        janus_streams_choose(subscriber);
+        janus_subscriber_reconcile(subscriber);
+    }
+}
+
+static void janus_picture(StenoChannel *base, guint32 peer, const char *mid, guint width, guint height)
+{
+    JanusSubscriber *subscriber = find_peer((JanusChannel *)base, peer);
+    (void)width;
+    if (!subscriber)
+        return;
+    janus_streams_picture(subscriber, mid, height);
+    janus_subscriber_reconcile(subscriber);
+}
+
 static void janus_close(StenoChannel *base)
 {
     JanusChannel *channel = (JanusChannel *)base;
@@ -517,5 +543,7 @@ const StenoConnector steno_connector_janus = {
     .open = janus_open,
     .answer = janus_answer,
     .peer_failed = janus_peer_failed,
+    .update = janus_update,
+    .picture = janus_picture,
     .close = janus_close,
 };

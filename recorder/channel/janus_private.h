@@ -1,6 +1,6 @@
 /*
  * Inside of the Janus connector. janus.c: joining, leaving, coming back; janus_room.c: who is there;
- * janus_subscriber.c: one participant's media. Everything in the main thread.
+ * janus_subscriber.c: one participant's media; janus_streams.c: which of its streams. Everything in the main thread.
  */
 #ifndef STENO_CHANNEL_JANUS_PRIVATE_H
 #define STENO_CHANNEL_JANUS_PRIVATE_H
@@ -89,6 +89,21 @@ void janus_participant_free(JanusParticipant *participant);
 
 /* ---- janus_subscriber.c ---- */
 
+#define JANUS_LAYERS 3 /* substreams of simulcast, spatial layers of SVC */
+
+/* One stream of the participant: subscribed, or given up since it is not wanted. */
+typedef struct {
+    char *mid;      /* in the subscription */
+    char *feed_mid; /* of the participant */
+    gboolean video;
+    gboolean active;
+    gboolean silenced; /* in our last answer, as it was not wanted then */
+    gboolean given_up; /* by us: it may be wanted again */
+    guint wanted_layer, asked_layer;
+    int layer;                   /* what Janus sends, as far as it told; -1: unknown */
+    guint heights[JANUS_LAYERS]; /* seen of each layer, px; 0: not yet */
+} JanusStream;
+
 struct JanusSubscriber {
     JanusChannel *channel;
     JanusParticipant *participant; /* NULL: given up while it was attaching */
@@ -98,7 +113,10 @@ struct JanusSubscriber {
     gboolean awaits_answer;
     gboolean started, up, probing, restarted;
     guint probes;
-    gint64 newest_mid; /* the largest feed mid known, -1: none is a number */
+    gboolean asking;    /* a changed subscription is being asked for */
+    gint64 newest_mid;  /* the largest feed mid known, -1: none is a number */
+    GPtrArray *streams; /* JanusStream * */
+    json_t *first_jsep; /* the first offer, while what is not wanted of it is unsubscribed; NULL */
 };
 
 void janus_subscriber_new(JanusChannel *channel, JanusParticipant *participant);
@@ -108,7 +126,33 @@ void janus_subscriber_free(JanusSubscriber *subscriber);
 void janus_subscriber_event(JanusSubscriber *subscriber, json_t *event);
 /* Looks whether the participant has a stream that we do not have. */
 void janus_subscriber_probe(JanusSubscriber *subscriber);
+/* Asks for what differs from what is wanted, if anything does. */
+void janus_subscriber_reconcile(JanusSubscriber *subscriber);
 void janus_subscriber_answer(JanusSubscriber *subscriber, const StenoTransportLocal *local);
 void janus_subscriber_failed(JanusSubscriber *subscriber, const GError *why);
+
+/* ---- janus_streams.c ---- */
+
+void janus_stream_free(gpointer stream);
+gboolean janus_wants(const JanusChannel *channel, const JanusParticipant *participant, gboolean video);
+/*
+ * Reads the streams of an "attached" or "updated" event. Returns how many are active. *duplicate is the mid of a stream
+ * that carries the same as an earlier one, or stays as it is.
+ */
+guint janus_streams_read(JanusSubscriber *subscriber, const json_t *list, const char **duplicate);
+/* {"feed": …}, of one stream or (NULL) of all, in the first size to be asked for. */
+json_t *janus_stream_request(const JanusSubscriber *subscriber, const char *feed_mid);
+/* The request that gives up what is not wanted; NULL: nothing. */
+json_t *janus_streams_unsubscribe(JanusSubscriber *subscriber);
+/* The next request on the way to what is wanted; NULL: it is so. */
+json_t *janus_streams_next_request(JanusSubscriber *subscriber);
+/* Asked for, and refused: they are no more. */
+void janus_streams_forget_lost(JanusSubscriber *subscriber);
+/* What is not wanted of an offer sleeps, for us, whatever Janus thinks of it. */
+void janus_streams_silence(JanusSubscriber *subscriber, StenoSdp *offer);
+/* Pictures of this height come of a stream; Janus says that it sends this layer; max_height has changed. */
+void janus_streams_picture(JanusSubscriber *subscriber, const char *mid, guint height);
+void janus_streams_layer(JanusSubscriber *subscriber, const char *mid, gint64 layer);
+void janus_streams_choose(JanusSubscriber *subscriber);
 
 #endif

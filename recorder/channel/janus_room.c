@@ -54,10 +54,11 @@ static void update_one(JanusChannel *channel, JanusParticipant *participant, jso
 {
     gboolean publishes = json_is_true(json_object_get(entry, "publisher"));
     gboolean talking = json_is_true(json_object_get(entry, "talking"));
+    gboolean wanted = janus_wants(channel, participant, FALSE) || janus_wants(channel, participant, TRUE);
     JanusSubscriber *subscriber = participant->subscriber;
-    if (!publishes && subscriber) {
+    if ((!publishes || !wanted) && subscriber) {
         janus_subscriber_drop(subscriber, FALSE);
-    } else if (publishes && !subscriber && participant->recorded &&
+    } else if (publishes && wanted && !subscriber && participant->recorded &&
                steno_clock_mono_us() >= participant->not_before_mono_us) {
         janus_subscriber_new(channel, participant);
     } else if (subscriber && subscriber->peer && talking != participant->talking) {

@@ -17,6 +17,8 @@ void janus_subscriber_free(JanusSubscriber *subscriber)
     if (subscriber->participant)
         subscriber->participant->subscriber = NULL;
     g_clear_pointer(&subscriber->offer, steno_sdp_free);
+    g_ptr_array_unref(subscriber->streams);
+    json_decref(subscriber->first_jsep);
     g_free(subscriber);
 }
 
@@ -56,35 +58,21 @@ static gint64 mid_number(const char *mid)
     return digits > 0 && digits <= 9 && mid[digits] == '\0' ? g_ascii_strtoll(mid, NULL, 10) : -1;
 }
 
-/*
- * Reads the streams of an "attached" or "updated" event. Returns how many are active. *duplicate is the mid of a stream
- * that carries the same as an earlier one, or stays as it is.
- */
-static guint read_streams(JanusSubscriber *subscriber, json_t *data, const char **duplicate)
+/* Asks at most so far: browsers count up from what they have. */
+static void note_mids(JanusSubscriber *subscriber)
 {
-    guint active = 0;
-    gsize i;
-    json_t *stream;
-    g_autoptr(GHashTable) feed_mids = g_hash_table_new(g_str_hash, g_str_equal);
-    json_array_foreach (json_object_get(data, "streams"), i, stream) {
-        const char *feed_mid = json_string_value(json_object_get(stream, "feed_mid"));
-        if (!json_is_true(json_object_get(stream, "active")))
-            continue;
-        active++;
-        if (!feed_mid)
-            continue;
-        subscriber->newest_mid = MAX(subscriber->newest_mid, mid_number(feed_mid));
-        if (!g_hash_table_add(feed_mids, (gpointer)feed_mid))
-            *duplicate = json_string_value(json_object_get(stream, "mid"));
+    for (guint i = 0; i < subscriber->streams->len; i++) {
+        const JanusStream *stream = subscriber->streams->pdata[i];
+        subscriber->newest_mid = MAX(subscriber->newest_mid, mid_number(stream->feed_mid));
     }
-    return active;
 }
 
-static gboolean has_media(const StenoSdp *offer)
+static gboolean has_media(const JanusSubscriber *subscriber, const StenoSdp *offer)
 {
     for (guint i = 0; i < offer->media->len; i++) {
         const StenoSdpMedia *media = g_ptr_array_index(offer->media, i);
-        for (guint j = 0; j < media->formats->len; j++) {
+        gboolean wanted = janus_wants(subscriber->channel, subscriber->participant, strcmp(media->kind, "video") == 0);
+        for (guint j = 0; wanted && j < media->formats->len; j++) {
             const StenoSdpFormat *format = g_ptr_array_index(media->formats, j);
             if (format->codec != STENO_CODEC_UNKNOWN)
                 return TRUE;
@@ -111,12 +99,13 @@ static void take_offer(JanusSubscriber *subscriber, json_t *jsep)
     }
     g_clear_pointer(&subscriber->offer, steno_sdp_free);
     subscriber->offer = offer;
-    if (!subscriber->peer && !has_media(offer)) {
+    if (!subscriber->peer && !has_media(subscriber, offer)) {
         steno_info(channel->log, "participant %s sends nothing that can be recorded", participant->id);
         janus_subscriber_drop(subscriber, FALSE);
         participant->not_before_mono_us = steno_clock_mono_us() + NOTHING_TO_RECORD_RETRY_US;
         return;
     }
+    janus_streams_silence(subscriber, offer);
     if (!subscriber->peer)
         subscriber->peer = ++channel->last_peer;
     subscriber->awaits_answer = TRUE;
@@ -129,12 +118,17 @@ static void on_unsubscribed(gpointer user, const JanusReply *reply);
 static void take_update(JanusSubscriber *subscriber, json_t *data, json_t *jsep)
 {
     JanusChannel *channel = subscriber->channel;
+    JanusParticipant *participant = subscriber->participant;
+    const json_t *streams = json_object_get(data, "streams");
     const char *duplicate = NULL;
-    if (json_is_array(json_object_get(data, "streams")) && read_streams(subscriber, data, &duplicate) == 0) {
-        /* It stopped publishing. When it starts again, that is a new PeerConnection. */
+    if (json_is_array(streams) && janus_streams_read(subscriber, streams, &duplicate) == 0) {
+        /* It stopped publishing, or sends nothing that is wanted. What comes then is a new PeerConnection. */
+        if (subscriber->streams->len > 0)
+            participant->not_before_mono_us = steno_clock_mono_us() + NOTHING_TO_RECORD_RETRY_US;
         janus_subscriber_drop(subscriber, FALSE);
         return;
     }
+    note_mids(subscriber);
     if (duplicate) {
         json_t *body = json_pack("{s:s, s:[{s:s}]}", "request", "unsubscribe", "streams", "sub_mid", duplicate);
         janus_api_message(channel->api, subscriber->handle, body, NULL, on_unsubscribed, subscriber);
@@ -153,13 +147,6 @@ static void on_unsubscribed(gpointer user, const JanusReply *reply)
 }
 
 /* ---- subscribing ------------------------------------------------------------------------------------------------- */
-
-/* {"feed": …}, and of simulcast and SVC the best. */
-static json_t *stream_request(const JanusSubscriber *subscriber)
-{
-    return json_pack("{s:O, s:i, s:i, s:i, s:i}", "feed", subscriber->participant->feed, "substream", 2, "temporal", 2,
-                     "spatial_layer", 2, "temporal_layer", 2);
-}
 
 static void join_refused(JanusSubscriber *subscriber, const JanusReply *reply)
 {
@@ -183,13 +170,36 @@ static void join_refused(JanusSubscriber *subscriber, const JanusReply *reply)
     janus_subscriber_drop(subscriber, wait);
 }
 
+static void on_first_unsubscribed(gpointer user, const JanusReply *reply)
+{
+    JanusSubscriber *subscriber = user;
+    json_t *first = g_steal_pointer(&subscriber->first_jsep);
+    if (reply->error)
+        janus_subscriber_drop(subscriber, TRUE);
+    else
+        take_update(subscriber, reply->data, reply->jsep ? reply->jsep : first);
+    json_decref(first);
+}
+
 static void on_joined(gpointer user, const JanusReply *reply)
 {
     JanusSubscriber *subscriber = user;
-    if (reply->error || !reply->jsep)
+    const char *duplicate = NULL;
+    if (reply->error || !reply->jsep) {
         join_refused(subscriber, reply);
-    else
+        return;
+    }
+    (void)janus_streams_read(subscriber, json_object_get(reply->data, "streams"), &duplicate);
+    json_t *unsubscribe = janus_streams_unsubscribe(subscriber);
+    if (!unsubscribe) {
         take_update(subscriber, reply->data, reply->jsep);
+        return;
+    }
+    /* Before anything flows. Janus makes another offer only when this one is answered. */
+    note_mids(subscriber);
+    subscriber->first_jsep = json_incref(reply->jsep);
+    janus_api_message(subscriber->channel->api, subscriber->handle, unsubscribe, NULL, on_first_unsubscribed,
+                      subscriber);
 }
 
 static void on_attached(gpointer user, const JanusReply *reply)
@@ -212,7 +222,7 @@ static void on_attached(gpointer user, const JanusReply *reply)
     json_t *body = janus_join_request(channel, "subscriber");
     json_object_set_new(body, "use_msid", json_true());
     json_object_set_new(body, "autoupdate", json_true());
-    json_object_set_new(body, "streams", json_pack("[o]", stream_request(subscriber)));
+    json_object_set_new(body, "streams", json_pack("[o]", janus_stream_request(subscriber, NULL)));
     if (channel->private_id)
         json_object_set_new(body, "private_id", json_integer(channel->private_id));
     janus_api_message(channel->api, subscriber->handle, body, NULL, on_joined, subscriber);
@@ -224,6 +234,7 @@ void janus_subscriber_new(JanusChannel *channel, JanusParticipant *participant)
     subscriber->channel = channel;
     subscriber->participant = participant;
     subscriber->newest_mid = -1;
+    subscriber->streams = g_ptr_array_new_with_free_func(janus_stream_free);
     participant->subscriber = subscriber;
     g_hash_table_add(channel->subscribers, subscriber);
     janus_api_attach(channel->api, on_attached, subscriber);
@@ -234,6 +245,7 @@ static void on_started(gpointer user, const JanusReply *reply)
     JanusSubscriber *subscriber = user;
     if (!reply->error) {
         subscriber->started = TRUE;
+        janus_subscriber_reconcile(subscriber);
         return;
     }
     steno_warning(subscriber->channel->log, "peer %u: Janus did not take our answer: %s", subscriber->peer,
@@ -251,6 +263,35 @@ void janus_subscriber_answer(JanusSubscriber *subscriber, const StenoTransportLo
     json_t *jsep = json_pack("{s:s, s:s, s:b}", "type", "answer", "sdp", sdp, "trickle", 0);
     janus_api_message(channel->api, subscriber->handle, json_pack("{s:s}", "request", "start"), jsep, on_started,
                       subscriber);
+}
+
+/* ---- changed wishes ---------------------------------------------------------------------------------------------- */
+
+static gboolean can_ask(const JanusSubscriber *subscriber)
+{
+    return subscriber->participant && subscriber->channel->api && subscriber->started && !subscriber->awaits_answer &&
+           !subscriber->probing && !subscriber->asking;
+}
+
+static void on_asked(gpointer user, const JanusReply *reply)
+{
+    JanusSubscriber *subscriber = user;
+    subscriber->asking = FALSE;
+    if (reply->error) {
+        steno_info(subscriber->channel->log, "peer %u: the subscription cannot be changed: %s", subscriber->peer,
+                   reply->error->message);
+        janus_streams_forget_lost(subscriber);
+    } else
+        take_update(subscriber, reply->data, reply->jsep);
+}
+
+void janus_subscriber_reconcile(JanusSubscriber *subscriber)
+{
+    json_t *request = can_ask(subscriber) ? janus_streams_next_request(subscriber) : NULL;
+    if (!request)
+        return;
+    subscriber->asking = TRUE;
+    janus_api_message(subscriber->channel->api, subscriber->handle, request, NULL, on_asked, subscriber);
 }
 
 /* ---- new streams ------------------------------------------------------------------------------------------------- */
@@ -271,14 +312,12 @@ static void on_probed(gpointer user, const JanusReply *reply)
 void janus_subscriber_probe(JanusSubscriber *subscriber)
 {
     JanusChannel *channel = subscriber->channel;
-    if (!subscriber->started || subscriber->awaits_answer || subscriber->probing || subscriber->newest_mid < 0)
+    if (!can_ask(subscriber) || subscriber->newest_mid < 0)
         return;
     guint count = subscriber->probes++;
     gint64 ahead = count % 4 == 3 ? 2 + count / 4 % 3 : 1;
     g_autofree char *mid = g_strdup_printf("%" G_GINT64_FORMAT, subscriber->newest_mid + ahead);
-    json_t *stream = stream_request(subscriber);
-    json_object_set_new(stream, "mid", json_string(mid));
-    json_t *body = json_pack("{s:s, s:[o]}", "request", "subscribe", "streams", stream);
+    json_t *body = json_pack("{s:s, s:[o]}", "request", "subscribe", "streams", janus_stream_request(subscriber, mid));
     subscriber->probing = TRUE;
     janus_api_message(channel->api, subscriber->handle, body, NULL, on_probed, subscriber);
 }
@@ -295,9 +334,13 @@ static void tell_layer(JanusSubscriber *subscriber, json_t *data)
         if (json_is_integer(value))
             json_object_set(detail, names[i], value);
     }
+    const char *mid = json_string_value(json_object_get(data, "mid"));
+    json_t *layer = json_object_get(detail, "substream");
+    layer = layer ? layer : json_object_get(detail, "spatial_layer");
+    if (layer)
+        janus_streams_layer(subscriber, mid, json_integer_value(layer));
     if (json_object_size(detail) > 0 && subscriber->peer)
-        channel->events.stream_event(channel->user, subscriber->peer, json_string_value(json_object_get(data, "mid")),
-                                     "layer", detail);
+        channel->events.stream_event(channel->user, subscriber->peer, mid, "layer", detail);
     json_decref(detail);
 }
 

@@ -169,6 +169,16 @@ static void sdp_ignore_failure(StenoChannel *channel, guint32 peer, const GError
     (void)channel, (void)peer, (void)why; /* there is nothing that could be tried anew */
 }
 
+static void sdp_ignore_update(StenoChannel *channel)
+{
+    (void)channel; /* what is pushed comes in any case: the session drops what is not wanted */
+}
+
+static void sdp_ignore_picture(StenoChannel *channel, guint32 peer, const char *mid, guint width, guint height)
+{
+    (void)channel, (void)peer, (void)mid, (void)width, (void)height; /* there is no other to choose */
+}
+
 static void sdp_close(StenoChannel *base)
 {
     SdpChannel *channel = (SdpChannel *)base;
@@ -184,5 +194,7 @@ const StenoConnector steno_connector_sdp = {
     .open = sdp_open,
     .answer = sdp_ignore_answer,
     .peer_failed = sdp_ignore_failure,
+    .update = sdp_ignore_update,
+    .picture = sdp_ignore_picture,
     .close = sdp_close,
 };

@@ -340,6 +340,43 @@ void session_net_close_all(Net *net)
 }
 
 typedef struct {
+    guint32 track;
+    gboolean dropped;
+} Drop;
+
+static void break_or_begin(NetTrack *track, gboolean dropped)
+{
+    if (dropped)
+        session_wiring_break(track);
+    else
+        session_wiring_want_keyframe(track);
+}
+
+static void drop_now(Net *net, gpointer argument)
+{
+    const Drop *drop = argument;
+    GHashTableIter iter;
+    NetPeer *peer;
+    g_hash_table_iter_init(&iter, net->peers);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&peer)) {
+        for (guint i = 0; i < peer->tracks->len; i++) {
+            NetTrack *track = peer->tracks->pdata[i];
+            if (track->number != drop->track)
+                continue;
+            session_wiring_empty(peer, steno_clock_mono_us());
+            track->dropped = drop->dropped;
+            break_or_begin(track, drop->dropped);
+        }
+    }
+}
+
+void session_net_drop(Net *net, guint32 track, gboolean dropped)
+{
+    Drop drop = {track, dropped};
+    call_and_wait(net, drop_now, &drop);
+}
+
+typedef struct {
     gboolean paused;
     gint64 wall_us;
 } Pause;
@@ -355,10 +392,8 @@ static void pause_now(Net *net, gpointer argument)
     pause->wall_us = steno_clock_mono_to_wall_us(now_us);
     g_hash_table_iter_init(&iter, net->peers);
     while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&peer)) {
-        if (pause->paused)
-            session_wiring_break(peer);
-        else
-            session_wiring_want_keyframes(peer);
+        for (guint i = 0; i < peer->tracks->len; i++)
+            break_or_begin(peer->tracks->pdata[i], pause->paused);
     }
     g_source_set_ready_time(net->tick, 0);
 }

@@ -384,10 +384,36 @@ guint steno_session_part(const StenoSession *session)
     return session->part;
 }
 
+static json_t *strings(char *const *list)
+{
+    json_t *array = json_array();
+    for (; *list; list++)
+        json_array_append_new(array, json_string(*list));
+    return array;
+}
+
 void steno_session_update(StenoSession *session)
 {
-    /* max_duration_s and max_idle_s are read each second. */
-    (void)session;
+    const StenoJobSpec *job = session->job;
+    if (session->end_reason)
+        return;
+    session_tell(session, json_pack("{s:s, s:I, s:I, s:o, s:o, s:I}", "event", "updated", "max_duration_s",
+                                    (json_int_t)job->max_duration_s, "max_idle_s", (json_int_t)job->max_idle_s,
+                                    "subscribe_audio", strings(job->subscribe_audio), "subscribe_video",
+                                    strings(job->subscribe_video), "max_height", (json_int_t)job->max_height));
+    session_tracks_update(session);
+    if (session->channel)
+        session->channel->connector->update(session->channel);
+}
+
+/* The size of a track's pictures has changed: the connector may have others to choose from. */
+void session_heard_format(StenoSession *session, const json_t *event)
+{
+    const Track *track = session_track_find(session, (guint32)json_integer_value(json_object_get(event, "track")));
+    gint64 width = json_integer_value(json_object_get(event, "width"));
+    gint64 height = json_integer_value(json_object_get(event, "height"));
+    if (track && track->video && session->channel && height > 0)
+        session->channel->connector->picture(session->channel, track->peer, track->mid, (guint)width, (guint)height);
 }
 
 void steno_session_stop(StenoSession *session, const char *end_reason)

@@ -33,6 +33,7 @@ typedef struct {
     StenoRtpTrackConfig rtp;
     char *fmtp[STENO_RTP_PAYLOAD_TYPES_MAX];      /* of rtp.payloads */
     guint8 channels[STENO_RTP_PAYLOAD_TYPES_MAX]; /* of rtp.payloads */
+    gboolean dropped;                             /* it comes, but is not wanted */
 } TrackPlan;
 
 typedef struct {
@@ -91,6 +92,8 @@ void session_net_apply(Net *net, PeerPlan *plan);
 void session_net_close_peer(Net *net, guint32 peer);
 /* Ends every peer; waits until the last frame is in the capture's ring. */
 void session_net_close_all(Net *net);
+/* A track is not wanted any more, or is again. */
+void session_net_drop(Net *net, guint32 track, gboolean dropped);
 /* From here on media is dropped, or taken again, beginning with key frames. Returns the moment, wall µs: all that came
  * before it was dealt with as before. */
 gint64 session_net_pause(Net *net, gboolean paused);
@@ -107,7 +110,8 @@ typedef struct {
     StenoCodec codec; /* of the depacketizer */
     StenoDepacketizer *depacketizer;
     gboolean flowing;
-    gboolean begun; /* the capture has had a frame of it */
+    gboolean dropped; /* not wanted */
+    gboolean begun;   /* the capture has had a frame of it */
     gint64 last_arrival_us;
     guint64 packets_told; /* into the totals */
     guint64 lost_told, recovered_told;
@@ -162,8 +166,8 @@ void session_wiring_close(NetPeer *peer);
 /* All that has come until now is put out, as if no more would come. */
 void session_wiring_empty(NetPeer *peer, gint64 now_us);
 /* What is half put together ends here, and what follows begins with a key frame. */
-void session_wiring_break(NetPeer *peer);
-void session_wiring_want_keyframes(NetPeer *peer);
+void session_wiring_break(NetTrack *track);
+void session_wiring_want_keyframe(const NetTrack *track);
 void session_wiring_track_free(gpointer track);
 
 /* net.c: messages to the main thread */
@@ -182,6 +186,7 @@ typedef struct {
     gboolean video;
     gboolean started;        /* its first packet has come */
     gboolean flowing;        /* packets come, as far as RTP tells */
+    gboolean dropped;        /* it is not wanted */
     gboolean muted, talking; /* so the platform says */
 } Track;
 
@@ -250,6 +255,7 @@ void session_capture_failed(gpointer user, const GError *error);
 json_t *session_telling_flush(StenoSession *session);
 
 /* session.c */
+void session_heard_format(StenoSession *session, const json_t *event);
 void session_end(StenoSession *session, const char *reason, const GError *error);
 
 /* pause.c */
@@ -268,6 +274,8 @@ void session_tracks_number(StenoSession *session, PeerPlan *plan, const char *pa
 void session_tracks_lose(StenoSession *session, guint32 peer);
 /* Nobody waits any more for what a participant (NULL: any) carried. */
 void session_tracks_forgive(StenoSession *session, const char *participant);
+/* Drops what the job does not want, and takes again what it does. */
+void session_tracks_update(StenoSession *session);
 /* How many tracks should flow: their packets come, or the platform says that they are spoken into. */
 guint session_tracks_announced(const StenoSession *session);
 /* What the platform tells of a stream; mid NULL: of all of the peer's. */

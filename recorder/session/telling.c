@@ -77,10 +77,13 @@ json_t *session_telling_flush(StenoSession *session)
         g_mutex_lock(&session->told_lock);
         event = g_queue_pop_head(&session->told);
         g_mutex_unlock(&session->told_lock);
-        if (event && strcmp(json_string_value(json_object_get(event, "event")), "ended") == 0) {
+        const char *name = json_string_value(json_object_get(event, "event"));
+        if (g_strcmp0(name, "ended") == 0) {
             json_decref(ended);
             ended = event;
         } else if (event) {
+            if (strcmp(name, "format") == 0)
+                session_heard_format(session, event);
             session->events->event(session->user, event);
             json_decref(event);
         }

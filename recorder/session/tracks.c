@@ -50,6 +50,12 @@ static const StenoSdpMedia *media_of(const StenoSdp *offer, const char *mid)
     return NULL;
 }
 
+static gboolean is_dropped(const StenoSession *session, const char *participant, gboolean video)
+{
+    const char *name = g_hash_table_lookup(session->participants, participant);
+    return !steno_job_spec_wants(session->job, video, participant, name);
+}
+
 static Track *track_add(StenoSession *session, guint32 peer, const char *participant, const TrackPlan *plan,
                         const StenoSdp *offer)
 {
@@ -59,6 +65,7 @@ static Track *track_add(StenoSession *session, guint32 peer, const char *partici
     track->participant = g_strdup(participant);
     track->mid = g_strdup(plan->rtp.mid);
     track->video = plan->rtp.video;
+    track->dropped = is_dropped(session, participant, track->video);
     g_ptr_array_add(session->tracks, track);
     const StenoSdpMedia *media = media_of(offer, track->mid);
     session_tell(session,
@@ -95,6 +102,7 @@ void session_tracks_number(StenoSession *session, PeerPlan *plan, const char *pa
         if (!track || track->video != planned->rtp.video)
             track = track_add(session, plan->peer, participant, planned, offer);
         planned->rtp.track = track->number;
+        planned->dropped = track->dropped;
     }
     for (guint i = session->tracks->len; i-- > 0;) {
         const Track *track = session->tracks->pdata[i];
@@ -109,9 +117,12 @@ void session_tracks_lose(StenoSession *session, guint32 peer)
         const Track *track = session->tracks->pdata[i];
         if (track->peer != peer)
             continue;
-        Away *away = g_new(Away, 1);
-        *away = (Away){g_strdup(track->participant), track->video, steno_clock_wall_us()};
-        g_ptr_array_add(session->away, away);
+        /* What is given up since nobody wants it is not missed. */
+        if (!track->dropped) {
+            Away *away = g_new(Away, 1);
+            *away = (Away){g_strdup(track->participant), track->video, steno_clock_wall_us()};
+            g_ptr_array_add(session->away, away);
+        }
         track_remove(session, i);
     }
 }
@@ -139,12 +150,28 @@ void session_tracks_tell_back(StenoSession *session, const Track *track, gint64 
     }
 }
 
+void session_tracks_update(StenoSession *session)
+{
+    for (guint i = 0; i < session->tracks->len; i++) {
+        Track *track = session->tracks->pdata[i];
+        gboolean dropped = is_dropped(session, track->participant, track->video);
+        if (dropped != track->dropped)
+            session_net_drop(session->net, track->number, dropped);
+        track->dropped = dropped;
+    }
+    for (guint i = session->away->len; i-- > 0;) {
+        const Away *away = session->away->pdata[i];
+        if (is_dropped(session, away->participant, away->video))
+            g_ptr_array_remove_index(session->away, i);
+    }
+}
+
 guint session_tracks_announced(const StenoSession *session)
 {
     guint announced = 0;
     for (guint i = 0; i < session->tracks->len && !session->paused; i++) {
         const Track *track = session->tracks->pdata[i];
-        announced += !track->muted && (track->flowing || (track->talking && !track->video));
+        announced += !track->muted && !track->dropped && (track->flowing || (track->talking && !track->video));
     }
     return announced;
 }

@@ -69,16 +69,16 @@ static void on_rtp_packet(gpointer user, guint32 number, const StenoRtpPayload *
 {
     NetPeer *peer = user;
     NetTrack *track = track_of(peer, number);
-    gboolean paused = peer->net->paused;
-    if (track && (paused || take_codec(track, payload))) {
+    gboolean taken = track && !peer->net->paused && !track->dropped;
+    if (track && (!taken || take_codec(track, payload))) {
         track->last_arrival_us = packet->arrival_us;
         if (G_UNLIKELY(!track->flowing)) {
             track->flowing = TRUE;
             session_net_tell_flow(peer, number, TRUE, steno_clock_mono_to_wall_us(packet->arrival_us));
         }
-        if (!paused)
+        if (taken)
             (void)steno_depacketizer_push(track->depacketizer, packet);
-        if (!paused && G_UNLIKELY(steno_depacketizer_needs_keyframe(track->depacketizer)))
+        if (taken && G_UNLIKELY(steno_depacketizer_needs_keyframe(track->depacketizer)))
             steno_rtp_request_keyframe(peer->rtp, number);
     }
     steno_packet_free(packet);
@@ -271,7 +271,7 @@ void session_wiring_tell_stats(NetPeer *peer)
         tell_track_stats(peer->tracks->pdata[i]);
 }
 
-/* ---- pausing ----------------------------------------------------------------------------------------------------- */
+/* ---- dropping ---------------------------------------------------------------------------------------------------- */
 
 void session_wiring_empty(NetPeer *peer, gint64 now_us)
 {
@@ -280,24 +280,18 @@ void session_wiring_empty(NetPeer *peer, gint64 now_us)
     steno_rtp_drain(peer->rtp);
 }
 
-void session_wiring_break(NetPeer *peer)
+void session_wiring_break(NetTrack *track)
 {
-    for (guint i = 0; i < peer->tracks->len; i++) {
-        NetTrack *track = peer->tracks->pdata[i];
-        if (track->depacketizer)
-            steno_depacketizer_flush(track->depacketizer);
-        /* A new one keeps nothing before the first key frame. */
-        steno_depacketizer_free(g_steal_pointer(&track->depacketizer));
-    }
+    if (track->depacketizer)
+        steno_depacketizer_flush(track->depacketizer);
+    /* A new one keeps nothing before the first key frame. */
+    steno_depacketizer_free(g_steal_pointer(&track->depacketizer));
 }
 
-void session_wiring_want_keyframes(NetPeer *peer)
+void session_wiring_want_keyframe(const NetTrack *track)
 {
-    for (guint i = 0; i < peer->tracks->len; i++) {
-        const NetTrack *track = peer->tracks->pdata[i];
-        if (track->plan->rtp.video)
-            steno_rtp_request_keyframe(peer->rtp, track->number);
-    }
+    if (track->plan->rtp.video)
+        steno_rtp_request_keyframe(track->peer->rtp, track->number);
 }
 
 /* ---- opening, renegotiating, closing ----------------------------------------------------------------------------- */
@@ -423,6 +417,7 @@ void session_wiring_set_tracks(NetPeer *peer, PeerPlan *plan)
             track = g_new0(NetTrack, 1);
             track->peer = peer;
             track->number = planned->rtp.track;
+            track->dropped = planned->dropped;
             g_ptr_array_add(peer->tracks, track);
         }
         track->plan = planned;

@@ -200,9 +200,10 @@ function videoTrack(source, add) {
   if (options.simulcast) {
     track.simulcast = true;
     track.sendEncodings = [
-      { rid: 'l', active: true, maxBitrate: 60000, scaleResolutionDownBy: 4 },
-      { rid: 'm', active: true, maxBitrate: 150000, scaleResolutionDownBy: 2 },
+      /* From the highest, as Janus wants it: it counts its substreams the other way round. */
       { rid: 'h', active: true, maxBitrate: options.bitrate },
+      { rid: 'm', active: true, maxBitrate: 150000, scaleResolutionDownBy: 2 },
+      { rid: 'l', active: true, maxBitrate: 60000, scaleResolutionDownBy: 4 },
     ];
   } else {
     track.bitrate = options.bitrate;

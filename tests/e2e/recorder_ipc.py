@@ -260,3 +260,275 @@ def test_sigterm(case):
     ended = recorder.client.wait_event("ended")[1]
     assert ended["end_reason"] == "stopped" and recorder.process.wait(10) == 0, ended
     assert recorder.lines()[1][-1] == ended
+
+
+# ---- pauses
+
+
+def pause(recorder, paused=True):
+    """Says it, and returns the wall time at which it was told."""
+    after = len(recorder.client.events)
+    recorder.client.send({"command": "pause" if paused else "resume"})
+    state = "paused" if paused else "recording"
+    return recorder.client.wait_event("state", 5, after, state=state)[1]["t"] / 1e6
+
+
+def gaps(manifest, cause):
+    return [(g["from_us"] / 1e6, g["until_us"] / 1e6) for g in manifest["gaps"]
+            if g["cause"] == cause and (g["track"] is None) == (cause in ("paused", "disconnected", "recorder"))]
+
+
+def packets(path):
+    """[(time, keyframe)] of the picture."""
+    done = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time,flags",
+                           "-of", "json", path], capture_output=True, text=True, check=True)
+    return [(float(p["pts_time"]), "K" in p["flags"]) for p in json.loads(done.stdout)["packets"]]
+
+
+def near(name, found, wanted, limit=0.3):
+    assert len(found) == len(wanted), f"{name}: {found}, wanted {wanted}"
+    for (a, b), (c, d) in zip(found, wanted):
+        assert abs(a - c) < limit and abs(b - d) < limit, f"{name}: {found}, wanted {wanted}"
+
+
+def judge(case, folder, manifest, pauses):
+    """Each file: in step before and after each pause, and nothing of the pauses."""
+    zero = manifest["recording"]["zero_us"] / 1e6
+    for path in check.files(folder):
+        name = os.path.basename(path)
+        check.clean(path)
+        flashes, beeps = media.flashes(path), media.Audio(path).beeps()
+        late = [min((f - b for f in flashes), key=abs) for b in beeps if b >= flashes[0] - 0.5]
+        late = [x for x in late if abs(x) < 0.4]  # the picture of a beep may come just before its first key frame
+        case.figure(f"{name}: picture after sound, ms: {1000 * min(late):.1f} to {1000 * max(late):.1f} in {len(late)}")
+        assert max(map(abs, late)) <= OFFSET_MAX, f"{name}: {late}"
+        pictures = packets(path)
+        for start, end in pauses:
+            inside = [t for t in flashes + beeps + [t for t, _ in pictures] if start - zero + 0.15 < t < end - zero - 0.05]
+            assert not inside, f"{name}: {inside} in the pause {start - zero:.2f} to {end - zero:.2f}"
+            behind = [(t, key) for t, key in pictures if t > end - zero - 0.05]
+            assert not behind or behind[0][1], f"{name}: {behind[:3]} behind a pause"
+        yield name, zero, flashes, beeps
+
+
+def test_pause(case):
+    """5 s of pause, longer than max_idle: a gap of all, sync kept, pictures go on with a key frame, joins are told."""
+    server = case.janus().start()
+    ada = publish(case, server, "Ada")
+    recorder = Recorder(case, server, max_idle_s=4)
+    recorder.client.wait_event("track_started")
+    time.sleep(4)
+    start = pause(recorder)
+    publish(case, server, "Bob")
+    recorder.client.wait_event("participant_joined", name="Bob")
+    time.sleep(5)
+    stats = [e for _, e in recorder.client.events if e.get("event") == "stats"]
+    assert stats[-1]["announced"] == 0 and stats[-1]["frames"] == stats[-3]["frames"], stats[-3:]
+    assert stats[-1]["packets"] > stats[-3]["packets"], "Janus sends no more"
+    end = pause(recorder, False)
+    time.sleep(5)
+    recorder.stop()
+    assert ada.poll() is None
+    lines = recorder.lines()
+    whole(lines)
+    told = [e for e in lines[1] if e["event"] == "gap" and e["cause"] == "paused"]
+    assert len(told) == 1 and told[0]["track"] is None, told
+    folder, manifest = recorder.assemble(case)
+    near("pause", gaps(manifest, "paused"), [(start, end)])
+    found = list(judge(case, folder, manifest, [(start, end)]))
+    assert len(found) == 2, found
+    _, zero, flashes, beeps = found[0] if len(found[0][2]) > len(found[1][2]) else found[1]
+    for name, times in (("flashes", flashes), ("beeps", beeps)):
+        before, after = len([t for t in times if t < start - zero]), len([t for t in times if t > end - zero])
+        assert before >= 3 and after >= 3, f"{name}: {before} before, {after} after"
+
+
+def test_paused_at_start(case):
+    """Paused before anybody came, resumed, and stopped while paused."""
+    server = case.janus().start()
+    recorder = Recorder(case, server, paused=True, max_idle_s=3)
+    hello = recorder.client.wait_event("hello")[1]
+    assert hello["paused"] is True, hello
+    began = recorder.client.wait_event("state", state="paused")[1]
+    assert began["zero_wall_us"] > 0, began
+    publish(case, server, "Ada")
+    recorder.client.wait_event("track_started")
+    time.sleep(4)
+    end = pause(recorder, False)
+    time.sleep(4)
+    again = pause(recorder)
+    time.sleep(1)
+    ended = recorder.stop()
+    folder, manifest = recorder.assemble(case)
+    wanted = [(began["t"] / 1e6, end), (again, ended["t"] / 1e6)]
+    near("pauses", gaps(manifest, "paused"), wanted)
+    assert len(list(judge(case, folder, manifest, wanted))) == 1
+
+
+def test_paused_and_killed(case):
+    """Killed while paused; the next part starts paused, and goes on."""
+    server = case.janus().start()
+    recorder = Recorder(case, server)
+    publish(case, server, "Ada")
+    recorder.client.wait_event("track_started")
+    time.sleep(3)
+    start = pause(recorder)
+    time.sleep(2)
+    killed = time.time()
+    os.kill(recorder.process.pid, signal.SIGKILL)
+    recorder.process.wait()
+    zero = json.load(open(os.path.join(recorder.capture, "recording.json")))["zero"]
+    recorder = Recorder(case, server, part=2, zero_wall_us=zero, paused=True)
+    back = recorder.client.wait_event("state", state="paused")[1]["t"] / 1e6
+    time.sleep(2)
+    end = pause(recorder, False)
+    time.sleep(4)
+    recorder.stop()
+    whole(recorder.lines())
+    folder, manifest = recorder.assemble(case)
+    assert [p["end"] for p in manifest["recording"]["parts"]] == ["torn", "clean"], manifest["recording"]
+    near("pauses", gaps(manifest, "paused"), [(start, killed), (back, end)], 1.5)
+    near("recorder", gaps(manifest, "recorder"), [(killed, back)], 1.5)
+    assert len(list(judge(case, folder, manifest, [(start, end)]))) == 1
+
+
+def test_paused_and_reconnected(case):
+    """Janus restarts while it is paused: the next part is paused as well."""
+    server = case.janus().start()
+    recorder = Recorder(case, server)
+    publish(case, server, "Ada")
+    recorder.client.wait_event("track_started")
+    time.sleep(3)
+    start = pause(recorder)
+    time.sleep(1)
+    server.kill()
+    recorder.client.wait_event("state", 40, state="reconnecting")
+    server.start()
+    publish(case, server, "Ada")
+    after = recorder.client.wait_event("state", 40, state="reconnecting")[0]
+    recorder.client.wait_event("state", 40, after, state="paused")
+    recorder.client.wait_event("track_started", 20, after)
+    end = pause(recorder, False)
+    time.sleep(4)
+    recorder.stop()
+    whole(recorder.lines())
+    folder, manifest = recorder.assemble(case)
+    found = gaps(manifest, "paused") + gaps(manifest, "disconnected")
+    found.sort()
+    assert len(found) == 3 and abs(found[0][0] - start) < 0.3 and abs(found[-1][1] - end) < 0.3, found
+    assert all(abs(a[1] - b[0]) < 0.5 for a, b in zip(found, found[1:])), found
+    list(judge(case, folder, manifest, [(start, end)]))
+
+
+# ---- subscriptions
+
+
+def tracks(recorder):
+    """{(participant's name, kind): [(added, removed or None)]}, by the events."""
+    names, open_, found = {}, {}, {}
+    for _, e in recorder.client.events:
+        if e["event"] == "participant_joined":
+            names[e["participant"]] = e["name"]
+        elif e["event"] == "track_added":
+            key = (names[e["participant"]], e["kind"])
+            found.setdefault(key, []).append([e["t"] / 1e6, None])
+            open_[e["track"]] = found[key][-1]
+        elif e["event"] == "track_removed":
+            open_.pop(e["track"])[1] = e["t"] / 1e6
+    return found
+
+
+def update(recorder, **job):
+    after = len(recorder.client.events)
+    recorder.client.send({"command": "update", "job": job})
+    return recorder.client.wait_event("updated", 5, after)
+
+
+def flowing(recorder, count, what):
+    """Waits until so many tracks are announced."""
+    recorder.client.wait_event("stats", 15, len(recorder.client.events), announced=count)
+    case_tracks = {key: rows[-1] for key, rows in tracks(recorder).items() if rows[-1][1] is None}
+    assert set(case_tracks) == set(what), f"there are {sorted(case_tracks)}, wanted {sorted(what)}"
+
+
+def test_subscriptions(case):
+    """Only who is wanted is subscribed to; changed while it runs; nothing that was not wanted is in the files."""
+    server = case.janus().start()
+    recorder = Recorder(case, server, subscribe_video=["Ada"], max_idle_s=0)
+    publish(case, server, "Ada")
+    publish(case, server, "Bob")
+    ada, bob, cee = [(n, k) for n in ("Ada", "Bob", "Cee") for k in ("audio", "video")], ("Bob", "video"), ("Cee", "audio")
+    flowing(recorder, 3, ada[:3])
+    assert bob not in tracks(recorder), "Bob's picture was subscribed to"
+    # Somebody who is not wanted is told of all the same.
+    update(recorder, subscribe_audio=["Ada", "Bob"])
+    publish(case, server, "Cee")
+    recorder.client.wait_event("participant_joined", name="Cee")
+    update(recorder, subscribe_video=["none"])
+    flowing(recorder, 2, [ada[0], ada[2]])
+    update(recorder, subscribe_video=[])
+    flowing(recorder, 5, ada[:4] + [("Cee", "video")])
+    time.sleep(3)
+    update(recorder, subscribe_audio=["none"], subscribe_video=["none"])
+    flowing(recorder, 0, [])
+    update(recorder, subscribe_audio=["Bob"])
+    flowing(recorder, 1, [ada[2]])
+    # What cannot be changed changes nothing, nor does nonsense.
+    for job in ({"channel": "1"}, {"max_height": "x"}, {"nonsense": 1}, {"max_duration_s": -1}, {"subscribe_audio": [],
+                                                                                             "url": "x"}):
+        recorder.client.send({"command": "update", "job": job})
+    update(recorder, max_duration_s=3600)
+    flowing(recorder, 1, [ada[2]])
+    recorder.stop()
+    found = tracks(recorder)
+    assert cee not in found, "Cee's sound was subscribed to"
+    folder, manifest = recorder.assemble(case)
+    assert {p["name"] for p in manifest["participants"]} == {"Ada", "Bob", "Cee"}
+    assert not [g for g in manifest["gaps"] if g["cause"] == "disconnected"], manifest["gaps"]
+    streams = {}
+    for path in check.files(folder):
+        check.clean(path)
+        streams[os.path.basename(path)] = sorted(s["codec_type"] for s in media.probe(path)["streams"])
+    assert streams == {"Ada.webm": ["audio", "video"], "Bob.webm": ["audio", "video"], "Cee.webm": ["video"]}, streams
+
+
+def test_max_height(case):
+    """Of simulcast the highest layer that is not above the ceiling; changed while it runs. At this size Chromium sends two
+    layers of the three."""
+    server = case.janus().start()
+    recorder = Recorder(case, server, max_height=200)
+    page = case.chromium().page("a")
+    page.join(server, janus.ROOM, tag=1, simulcast=True, width=640, height=360, bitrate=600000)
+
+    def settles(height, after=0):
+        """The last size for 4 s is this one."""
+        recorder.client.wait_event("format", 30, after, height=height)
+        time.sleep(4)
+        heights = [e["height"] for _, e in recorder.client.events[after:] if e.get("event") == "format" and e["height"]]
+        assert heights[-1] == height, heights
+
+    settles(180)
+    settles(360, update(recorder, max_height=0)[0])
+    settles(180, update(recorder, max_height=359)[0])
+    recorder.stop()
+    case.figure("heights: " + " ".join(str(e["height"]) for _, e in recorder.client.events
+                                       if e.get("event") == "format" and e["height"]))
+
+
+def test_limits(case):
+    """max_duration and max_idle, changed while it runs."""
+    server = case.janus().start()
+    recorder = Recorder(case, server)
+    ada = publish(case, server, "Ada")
+    recorder.client.wait_event("track_started")
+    update(recorder, max_idle_s=2)
+    time.sleep(3)
+    leave(ada)
+    ended = recorder.client.wait_event("ended", 15)[1]
+    assert ended["end_reason"] == "max-idle", ended
+    recorder = Recorder(case, server, capture="second", max_idle_s=0)
+    publish(case, server, "Ada")
+    recorder.client.wait_event("track_started")
+    update(recorder, max_duration_s=3)
+    ended = recorder.client.wait_event("ended", 15)[1]
+    assert ended["end_reason"] == "max-duration", ended

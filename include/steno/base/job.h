@@ -70,6 +70,12 @@ json_t *steno_job_spec_to_json(const StenoJobSpec *spec, gboolean with_secrets);
  */
 gboolean steno_job_spec_apply(StenoJobSpec *spec, const json_t *changes, GError **error);
 
+/*
+ * Is a participant's sound or picture to be recorded, by subscribe_audio or subscribe_video? An empty list:
+ * everybody's; the single word "none": nobody's; else those whose id or name is in it. name may be NULL.
+ */
+gboolean steno_job_spec_wants(const StenoJobSpec *spec, gboolean video, const char *id, const char *name);
+
 /* A new ULID: 26 characters, sorts by time. Caller frees. */
 char *steno_job_new_id(void);
 
