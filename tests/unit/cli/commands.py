@@ -350,6 +350,91 @@ class Commands(unittest.TestCase):
         _, err = self.steno("list", code=3)
         self.assertIn("is this stenod", err)
 
+    # ---- check, doctor, audit ----
+    def well(self):
+        good = {"name": "janus-1", "ok": True, "checks": [{"name": "reachable", "ok": True, "detail": "Janus 1.1"}]}
+        self.fake.fixed.update({
+            "/livez": {"live": True}, "/version": {"name": "stenod", "version": "0.0.1"},
+            "/readyz": {"ready": True, "checks": [{"name": "journal", "ok": True, "detail": "12 recordings"}]},
+            "/v1/platforms": {"platforms": [{"name": "janus-1"}]}, "/v1/storages": {"storages": [{"name": "primary"}]},
+            "/v1/webhooks": {"webhooks": [{"name": "ward-7", "state": "ok", "waiting": 0}]}})
+        self.fake.checks = {"janus-1": good, "primary": {"ok": True, "checks": [{"name": "put", "ok": True, "detail": "3 ms"}]}}
+        config = os.path.join(self.at, "steno.conf")
+        root = os.path.join(self.at, "root")
+        os.makedirs(root, exist_ok=True)
+        with open(config, "w") as f:
+            f.write(f'state_dir = "{root}";\nspool_dir = "{root}";\nruntime_dir = "{root}";\n'
+                    f'limits = {{ refuse_below_percent = 0; finish_below_percent = 0; }};\n'
+                    f'api = {{ listen = []; socket = "{self.fake.path}"; }};\n'
+                    'platforms = ({ name = "janus-1"; url = "http://127.0.0.1:8088/janus"; });\n'
+                    f'storages = ({{ name = "primary"; root = "{root}"; }});\n')
+        return config
+
+    def doctor(self, config, code):
+        out, _ = self.steno("doctor", "--config", config, "--json", code=code)
+        told = json.loads(out)
+        self.assertEqual(told["ok"], code == 0)
+        return {c["name"]: c for c in told["checks"]}
+
+    def test_doctor_of_what_is_well(self):
+        told = self.doctor(self.well(), 0)
+        for name in ("configuration", "clock", "disk of the spool", "disk of primary", "open files", "locked memory",
+                     "DNS of janus-1", "stenod", "ready: journal", "platform janus-1 reachable", "storage primary put",
+                     "webhook ward-7"):
+            self.assertIn(name, told)
+        self.assertEqual(told["version"]["result"], "warning")
+        self.assertNotIn("this shell", told["open files"]["detail"])
+
+    def test_doctor_finds(self):
+        config = self.well()
+        self.fake.checks["janus-1"]["checks"] = [{"name": "token", "ok": False, "detail": "403 unauthorized"}]
+        self.fake.fixed["/v1/webhooks"]["webhooks"][0].update(state="disabled", last_error="410 Gone")
+        told = self.doctor(config, 1)
+        self.assertEqual(told["platform janus-1 token"]["detail"], "403 unauthorized")
+        self.assertIn("steno webhook enable", told["webhook ward-7"]["advice"])
+        out, _ = self.steno("doctor", "--config", config, code=1)
+        self.assertIn("✗ platform janus-1 token", out)
+        self.assertNotIn("\x1b", out)
+
+    def test_doctor_finds_what_is_not_ready(self):
+        config = self.well()
+        with open(config, "a") as f:
+            f.write('frobnicate = 1;\n')
+        self.fake.fixed["/readyz"] = None  # 503, below
+        told = self.doctor(config, 1)
+        self.assertIn("frobnicate", told["configuration"]["detail"])
+        self.assertEqual(told["ready: disk"]["detail"], "2 % free")
+
+    def test_doctor_without_stenod(self):
+        config = self.well()
+        self.fake.down()
+        begun = time.monotonic()
+        told = self.doctor(config, 1)
+        self.assertLess(time.monotonic() - begun, 5, "it waited for what is not there")
+        os.unlink(self.fake.path)
+        self.fake.up()
+        self.assertEqual((told["stenod"]["ok"], told["configuration"]["ok"]), (False, True))
+        self.assertNotIn("webhook ward-7", told)
+
+    def test_check(self):
+        config = self.well()
+        out, _ = self.steno("check", config)
+        self.assertEqual(out, f"{config} is good: 0 apps, 1 platforms, 1 storages, 0 webhooks\n")
+        with open(config, "a") as f:
+            f.write("frobnicate = 1;\nhocus = 2;\n")
+        _, err = self.steno("check", config, code=54)
+        self.assertEqual(len([line for line in err.splitlines() if "steno.conf:" in line]), 2, err)
+        self.steno("check", "--platform", "janus-1", "--channel", "1234")
+        self.assertEqual(self.last()[1], {"channel": "1234"})
+        self.fake.checks["primary"]["checks"][0]["ok"] = False
+        self.steno("check", "--storage", "primary", code=1)
+
+    def test_audit_verify(self):
+        path = os.path.join(self.at, "audit.jsonl")
+        with open(path, "w") as f:
+            f.write('{"n":1}\n')
+        self.steno("audit", "verify", path, code=58)
+
     # ---- the command itself ----
     def test_unknown_commands(self):
         _, err = self.steno("lsit", code=2)

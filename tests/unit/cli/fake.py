@@ -208,8 +208,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
     # ---- the rest ----
-    def fixed(self, fake, _query, _body, *rest):
-        self.answer(200, fake.fixed[self.path] if self.path in fake.fixed else fake.fixed[rest[0]])
+    def fixed(self, fake, _query, _body):
+        if fake.fixed[self.path] is None:
+            self.problem(503, "disk-low", "not ready", checks=[{"name": "disk", "ok": False, "detail": "2 % free"}])
+        else:
+            self.answer(200, fake.fixed[self.path])
 
     def key_add(self, _fake, _query, body):
         self.answer(201, {"id": "key_01JD8Z", "app": body.get("app"), "role": body["role"], "label": body.get("label"),
