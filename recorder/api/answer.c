@@ -4,6 +4,7 @@
 
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
+#include "steno/base/secret.h"
 
 #include <string.h>
 
@@ -35,15 +36,19 @@ void answer_header(Answer *answer, const char *name, const char *value)
 
 static void add_limit(Connection *connection, Answer *answer)
 {
-    if (!connection->limited)
+    const LimitTable *table = connection->limited_by;
+    if (!table)
         return;
-    const StenoConfigApi *config = &connection->api->config->api;
     const LimitState *limit = &connection->limit;
-    gint64 window_s = (config->rate_burst + config->rate_per_s - 1) / config->rate_per_s;
+    const char *name = table == connection->api->key_limits       ? "key"
+                       : table == connection->api->address_limits ? "address"
+                                                                  : "login";
+    guint requests, window_s;
+    limit_policy(table, &requests, &window_s);
     g_string_append_printf(answer->headers,
-                           "RateLimit-Policy: \"default\";q=%" G_GINT64_FORMAT ";w=%" G_GINT64_FORMAT "\r\n"
-                           "RateLimit: \"default\";r=%u;t=%u\r\n",
-                           config->rate_burst, window_s, limit->remaining, limit->reset_s);
+                           "RateLimit-Policy: \"%s\";q=%u;w=%u\r\n"
+                           "RateLimit: \"%s\";r=%u;t=%u\r\n",
+                           name, requests, window_s, name, limit->remaining, limit->reset_s);
     if (!limit->allowed)
         g_string_append_printf(answer->headers, "Retry-After: %u\r\n", limit->retry_after_s);
 }
@@ -95,14 +100,27 @@ void answer_send(Connection *connection, Answer *answer, const char *type, GByte
         g_bytes_unref(body);
 }
 
+static void wipe_line(gpointer data)
+{
+    GString *line = data;
+    steno_secret_wipe(line->str, line->len);
+    g_string_free(line, TRUE);
+}
+
+static int append_to_line(const char *text, size_t bytes, void *user)
+{
+    g_string_append_len(user, text, (gssize)bytes);
+    return 0;
+}
+
+/* It may be a new API key's secret. */
 void answer_json(Connection *connection, Answer *answer, const char *type, json_t *json)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
+    GString *line = g_string_sized_new(1024);
+    json_dump_callback(json, append_to_line, line, JSON_COMPACT);
     json_decref(json);
-    GString *line = g_string_new(text);
-    free(text);
     g_string_append_c(line, '\n');
-    answer_send(connection, answer, type, g_string_free_to_bytes(line));
+    answer_send(connection, answer, type, g_bytes_new_with_free_func(line->str, line->len, wipe_line, line));
 }
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
@@ -112,7 +130,7 @@ static void send_problem(Connection *connection, int status, json_t *problem)
     Answer *answer = answer_new(status);
     if (status == 405)
         answer_header(answer, "Allow", connection->match.allow);
-    if (status == 503 && !connection->limited)
+    if (status == 503)
         answer_header(answer, "Retry-After", "5");
     answer_json(connection, answer, "application/problem+json", problem);
 }
@@ -187,7 +205,7 @@ static int status_of(const Connection *connection, const StenoDaemonReply *reply
 {
     if (connection->match.route == STENO_COMMAND_READY && json_is_false(json_object_get(reply->body, "ready")))
         return 503;
-    if (reply->created && !reply->replayed)
+    if (reply->created)
         return 201;
     if (reply->accepted)
         return 202;

@@ -84,6 +84,12 @@ void limit_take(LimitTable *table, const char *name, gint64 now_us, LimitState *
     state->retry_after_s = state->allowed ? 0 : MAX(1, seconds_up((1 - bucket->tokens) / table->rate));
 }
 
+void limit_policy(const LimitTable *table, guint *requests, guint *window_s)
+{
+    *requests = table->burst;
+    *window_s = seconds_up(table->burst / table->rate);
+}
+
 guint limit_count(const LimitTable *table)
 {
     return g_hash_table_size(table->buckets);

@@ -20,6 +20,8 @@ LimitTable *limit_new(double rate_per_s, guint burst, guint entries_max);
 void limit_free(LimitTable *table);
 /* Takes one token of the name's bucket, if there is one. */
 void limit_take(LimitTable *table, const char *name, gint64 now_us, LimitState *state);
+/* As the RateLimit-Policy header tells it: so many requests in so many seconds. */
+void limit_policy(const LimitTable *table, guint *requests, guint *window_s);
 /* How many names are remembered. */
 guint limit_count(const LimitTable *table);
 

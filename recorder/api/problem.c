@@ -7,17 +7,18 @@
 
 #include <string.h>
 
-/* "/outputs/0/type: is …" or "?page_size: is …": the name of what is wrong, and the words after it. */
+/* "/outputs/0/type: is …", ": is …" (the whole body) or "?page_size: is …": the name of what is wrong, and the words
+ * after it. */
 static const char *words_after_name(const char *message, int status, const char **kind, char **name)
 {
     /* A fault of ours may begin with a path; one of the client's with a pointer only. */
-    if ((message[0] != '/' && message[0] != '?') || status >= 500)
+    if (!message[0] || !strchr("/?:", message[0]) || status >= 500)
         return NULL;
     const char *colon = strstr(message, ": ");
     if (!colon)
         return NULL;
-    *kind = message[0] == '/' ? "pointer" : "parameter";
-    const char *start = message[0] == '/' ? message : message + 1;
+    *kind = message[0] == '?' ? "parameter" : "pointer";
+    const char *start = message[0] == '?' ? message + 1 : message;
     *name = g_strndup(start, (gsize)(colon - start));
     return colon + 2;
 }

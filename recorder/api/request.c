@@ -42,8 +42,8 @@ static void refuse_login(Connection *connection, const char *id)
 {
     StenoApi *api = connection->api;
     api->metrics.logins_refused++;
+    connection->limited_by = api->login_limits;
     limit_take(api->login_limits, connection->address_name, steno_clock_mono_us(), &connection->limit);
-    connection->limited = TRUE;
     if (connection->limit.allowed) {
         tell_of_login(connection, id);
         answer_error_code(connection, STENO_ERROR_UNAUTHENTICATED,
@@ -94,12 +94,9 @@ static gboolean may_ask_now(Connection *connection)
     StenoApi *api = connection->api;
     if (connection->is_unix)
         return TRUE;
-    gint64 now_us = steno_clock_mono_us();
-    if (connection->key_id)
-        limit_take(api->key_limits, connection->key_id, now_us, &connection->limit);
-    else
-        limit_take(api->address_limits, connection->address_name, now_us, &connection->limit);
-    connection->limited = TRUE;
+    connection->limited_by = connection->key_id ? api->key_limits : api->address_limits;
+    limit_take(connection->limited_by, connection->key_id ? connection->key_id : connection->address_name,
+               steno_clock_mono_us(), &connection->limit);
     if (connection->limit.allowed)
         return TRUE;
     api->metrics.limited++;
@@ -320,7 +317,7 @@ void request_clear(Connection *connection)
     g_clear_pointer(&connection->key_id, g_free);
     g_clear_pointer(&connection->app, g_free);
     connection->role = STENO_ROLE_NOBODY;
-    connection->limited = FALSE;
+    connection->limited_by = NULL;
     if (connection->body) {
         steno_secret_wipe(connection->body->str, connection->body->allocated_len);
         g_string_free(g_steal_pointer(&connection->body), TRUE);

@@ -115,7 +115,7 @@ struct Connection {
     json_t *arguments;
     char *key_id, *app;
     StenoRole role;
-    gboolean limited; /* limit is of a bucket that was asked */
+    LimitTable *limited_by; /* whose bucket was asked; NULL: none */
     LimitState limit;
     GString *body;
     HttpChunks chunks;

@@ -161,8 +161,10 @@ static guint send_page(Connection *connection, const json_t *body)
 static void end_of_journal(Connection *connection)
 {
     connection->sse->live = connection->sse->follow;
-    if (!connection->sse->follow)
-        connection_set_state(connection, CONNECTION_SEND, SEND_TIMEOUT_US); /* that was all */
+    if (connection->sse->follow)
+        return;
+    connection_set_state(connection, CONNECTION_SEND, SEND_TIMEOUT_US); /* that was all */
+    lws_callback_on_writable(connection->wsi);
 }
 
 void sse_replied(Connection *connection, StenoDaemonReply *reply)
