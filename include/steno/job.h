@@ -18,15 +18,16 @@ typedef struct {
      * Whatever the recorder or assembler tells (session.h), not owned by the callee. Events of the capture have "part"
      * and "seq", come in their order and none twice; those that a recorder told while nobody listened come as well,
      * also when it is dead. Without either come "stats" (each second), "assembly" {progress: 0.0–1.0}, and what the job
-     * itself has to tell: "state" {state: "reconnecting", error} when there is no recorder that could, "stalled" {error}
-     * before it, and "assembling_blocked" and "storing_blocked" {error} when that is tried again. The ending is told by
-     * done() alone.
+     * itself has to tell: "state" {state: "reconnecting", error} when there is no recorder that could, "stalled"
+     * {error} before it, and "assembling_blocked" and "storing_blocked" {error} when that is tried again. The ending is
+     * told by done() alone.
      */
     void (*event)(gpointer user, json_t *event);
     /* The capture is closed and may be assembled: the callee calls steno_job_assemble_now() when it is its turn. NULL:
      * it is at once. */
     void (*assembly_wanted)(gpointer user);
-    /* The last one; of all these, only here the job may be freed. folder: where the finished files are, or NULL; capture: where the capture is kept, or NULL. */
+    /* The last one; of all these, only here the job may be freed. folder: where the finished files are, or NULL;
+     * capture: where the capture is kept, or NULL. */
     void (*done)(gpointer user, const char *folder, const char *capture, const char *end_reason, const GError *error);
 } StenoJobEvents;
 
@@ -51,8 +52,9 @@ StenoJob *steno_job_start(const StenoJobSpec *spec, const StenoJobPlace *place, 
  * with an ending, or all when not `record`, is assembled (again) and stored; without a capture it starts anew, when
  * `record`, and else ends with NOTHING_RECORDED. No two recorders ever write one capture: each holds a lock in its
  * folder. Paused is what was recorded last; without that, as in spec. The root need not be writable yet, but the spool
- * must be there (STORAGE_UNWRITABLE). spec may lack the token (it was known to processes that are dead): where it is needed to go on, the state is
- * "reconnecting" with TOKEN_NEEDED, until steno_job_update() brings one or reconnect_s has passed.
+ * must be there (STORAGE_UNWRITABLE). spec may lack the token (it was known to processes that are dead): where it is
+ * needed to go on, the state is "reconnecting" with TOKEN_NEEDED, until steno_job_update() brings one or reconnect_s
+ * has passed.
  */
 StenoJob *steno_job_resume(const StenoJobSpec *spec, gboolean record, const StenoJobPlace *place, const StenoLog *log,
                            const StenoJobEvents *events, gpointer user, GError **error);

@@ -10,7 +10,7 @@
  *   grow         figures each 50 ms, with more frames each time
  *   frozen       the same, without frames        idle         the same, but nothing is announced
  *   die          kill -9                         end:R[:E]    ends for the reason R, with the error E
- *   wait         does what it is told            hang         does nothing at all any more
+ *   wait         does what it is told
  *   deafstop     like wait, but hears no "stop"  refuse       lost the capture's lock to another
  */
 #include "steno/base/error.h"
@@ -165,9 +165,6 @@ static void obey(Fake *fake, const char *word)
         figures(fake, 0, 0);
     else if (strcmp(word, "die") == 0)
         (void)raise(SIGKILL);
-    else if (strcmp(word, "hang") == 0)
-        for (;;)
-            (void)pause();
     else if (strcmp(word, "deafstop") == 0)
         fake->deaf_to_stop = TRUE;
     else if (strcmp(word, "refuse") == 0)

@@ -72,7 +72,8 @@ static void one_that_does_not_answer_is_killed_and_followed(void **state)
 static void one_that_hangs_is_killed_and_followed(void **state)
 {
     World *world = *state;
-    start_and_leave(world, "hello,rec,hang|hello,rec,wait", "state:recording", 1);
+    start_and_leave(world, "hello,rec,wait|hello,rec,wait", "state:recording", 1);
+    assert_int_equal(kill(world_recorder(world), SIGSTOP), 0);
     world_resume(world, TRUE);
     world_await(world, "state 2.2", 1);
 }
