@@ -33,6 +33,8 @@ typedef enum {
  * 15 ms a thousand recordings (quick_check).
  */
 StenoJournal *steno_journal_open(const char *path, const char *owner, StenoJournalHow *how, GError **error);
+/* After SET_ASIDE: what was wrong, and where the damaged one is now; words for the log. Else NULL. */
+const char *steno_journal_damage(const StenoJournal *journal);
 void steno_journal_close(StenoJournal *journal);
 
 /*

@@ -47,7 +47,7 @@ static char *free_name(const char *path)
     }
 }
 
-gboolean journal_set_aside(const char *path, GError **error)
+gboolean journal_set_aside(const char *path, char **new_name, GError **error)
 {
     g_autofree char *name = free_name(path);
     /* The database first: what is left of a crash in between is known by having no database. */
@@ -59,7 +59,10 @@ gboolean journal_set_aside(const char *path, GError **error)
         if (g_rename(from, to) != 0 && errno != ENOENT)
             return fail(error, "setting aside the damaged journal's", from);
     }
-    return journal_sync_parent(path, error);
+    if (!journal_sync_parent(path, error))
+        return FALSE;
+    *new_name = g_steal_pointer(&name);
+    return TRUE;
 }
 
 static gboolean has_companion(const char *path)

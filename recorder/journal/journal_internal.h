@@ -8,6 +8,7 @@
 
 struct StenoJournal {
     char *path, *owner;
+    char *damage; /* why one was set aside, or NULL */
     int lock_fd;
     sqlite3 *db;
     GHashTable *statements; /* sqlite3_stmt by its SQL: each is compiled once */
@@ -37,8 +38,8 @@ int journal_lock(const char *path, const char *owner, GError **error);
 
 /* ---- file.c ------------------------------------------------------------------------------------------------------ */
 
-/* Renames a damaged journal with what SQLite keeps beside it to <path>.damaged-<time>. */
-gboolean journal_set_aside(const char *path, GError **error);
+/* Renames a damaged journal with what SQLite keeps beside it to *new_name (caller frees): <path>.damaged-<time>. */
+gboolean journal_set_aside(const char *path, char **new_name, GError **error);
 /* Makes the file 0600 when there is none. *damage (caller frees) says why SQLite need not be asked. */
 gboolean journal_prepare_file(const char *path, gboolean *fresh, char **damage, GError **error);
 /* A new name is on disk only when the folder that holds it is. */

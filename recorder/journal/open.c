@@ -219,10 +219,11 @@ static gboolean open_or_renew(StenoJournal *journal, StenoJournalHow *how, GErro
     OpenResult result = open_database(&opening, error);
     *how = opening.how;
     if (result == OPEN_DAMAGED) {
-        g_autofree char *damage = g_steal_pointer(&opening.damage);
+        g_autofree char *damage = g_steal_pointer(&opening.damage), *name = NULL;
         disconnect(journal);
-        if (!journal_set_aside(journal->path, error))
+        if (!journal_set_aside(journal->path, &name, error))
             return FALSE;
+        journal->damage = g_strdup_printf("%s; it is kept as %s", damage, name);
         *how = STENO_JOURNAL_SET_ASIDE;
         result = open_database(&opening, error);
         if (result == OPEN_GOOD)
@@ -262,6 +263,11 @@ StenoJournal *steno_journal_open(const char *path, const char *owner, StenoJourn
     return journal;
 }
 
+const char *steno_journal_damage(const StenoJournal *journal)
+{
+    return journal->damage;
+}
+
 void steno_journal_close(StenoJournal *journal)
 {
     if (!journal)
@@ -273,5 +279,6 @@ void steno_journal_close(StenoJournal *journal)
     close(journal->lock_fd);
     g_free(journal->path);
     g_free(journal->owner);
+    g_free(journal->damage);
     g_free(journal);
 }

@@ -240,6 +240,8 @@ static void test_damaged_is_set_aside(void **state)
     assert_non_null(name);
     assert_int_equal(strlen(strstr(name, ".damaged-")), strlen(".damaged-20261121T195540Z"));
     g_autofree char *aside = g_build_filename(fixture->folder, name, NULL);
+    g_autofree char *words = g_strdup_printf("it is no SQLite database; it is kept as %s", aside);
+    assert_string_equal(steno_journal_damage(fixture->journal), words);
     assert_true(g_file_get_contents(aside, &kept, &kept_bytes, NULL));
     assert_int_equal(kept_bytes, bytes);
     assert_memory_equal(kept, before, bytes);
