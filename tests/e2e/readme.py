@@ -37,7 +37,7 @@ def test_blocks(case):
     environment = {**os.environ, "PYTHONPATH": os.path.join(steno.TOP, "tests", "lib"), "PYTHONDONTWRITEBYTECODE": "1",
                    "STENO_BUILD": steno.BUILD, "HOME": case.folder}
     done = subprocess.run(["unshare", "--mount", "--net", "bash", "-c", SCRIPT.format(scratch=scratch), "-", sys.executable,
-                           os.path.abspath(__file__), case.folder], env=environment, capture_output=True, text=True, timeout=600,
+                           "-P", os.path.abspath(__file__), case.folder], env=environment, capture_output=True, text=True, timeout=600,
                           cwd=steno.TOP)
     assert done.returncode == 0, f"{done.stdout[-2500:]}{done.stderr[-1500:]}"
     for line in done.stdout.splitlines():

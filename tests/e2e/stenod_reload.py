@@ -75,7 +75,8 @@ def test_reload(case):
         assert recording["state"] == "completed" and recording["parts"] == 1, recording
         check.verified(daemon.folder_of(recording))
         found = clips.manifest(daemon.folder_of(recording))
-        gaps = [g for g in found["gaps"] if g["cause"] != "paused"]
+        # What a track sent before its first key frame is no hole.
+        gaps = [g for g in found["gaps"] if g["cause"] != "no-keyframe" or g["first_seq"] > 1]
         assert not gaps, f"{id_}: gaps {gaps}"
         for path in check.files(daemon.folder_of(recording)):
             check.clean(path)

@@ -4,10 +4,12 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 import urllib.parse
 
@@ -22,7 +24,10 @@ class Answer:
 
     def __init__(self, status, headers, body):
         self.status, self.body = status, body
-        self.headers = {name.lower(): value for name, value in headers}
+        self.headers = {}
+        for name, value in headers:
+            name = name.lower()
+            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
         self.json = json.loads(body) if "json" in self.headers.get("content-type", "") and body else None
 
     def __repr__(self):
@@ -50,7 +55,9 @@ class Stenod:
         self.folder = case.path(name)
         self.program = program
         self.environment = environment or {}
-        self.state, self.spool, self.run, self.root = (os.path.join(self.folder, n) for n in ("state", "spool", "run", "root"))
+        self.state, self.spool, self.root = (os.path.join(self.folder, n) for n in ("state", "spool", "root"))
+        # Paths of Unix sockets are short.
+        self.run = tempfile.mkdtemp(prefix="steno-run-")
         for path in (self.folder, self.root):
             os.makedirs(path, 0o700, exist_ok=True)
         self.config = os.path.join(self.folder, "steno.conf")
@@ -59,7 +66,7 @@ class Stenod:
         self.port = procs.free_ports(1)[0]
         self.top = {"instance": "test", "state_dir": self.state, "spool_dir": self.spool, "runtime_dir": self.run,
                     "log_level": "info"}
-        self.api = {"listen": [f"127.0.0.1:{self.port}"], "socket": self.socket, "socket_group": ""}
+        self.api = {"listen": [f"127.0.0.1:{self.port}"], "socket": self.socket}
         # The disk of a test machine is as full as it is.
         self.limits = {"refuse_below_percent": 0, "finish_below_percent": 0}
         self.apps = [{"name": "clinic"}]
@@ -160,7 +167,7 @@ class Stenod:
             raise procs.Timeout(f"stenod does not end within {seconds} s; {self.tail()}")
 
     def destroy(self):
-        """The end of the test: nothing of it is left running."""
+        """The end of the test: nothing of it is left running, and no socket lies about."""
         if self.process is not None:
             procs.stop(self.process, signal.SIGKILL)
         for pid in self.recorders().values():
@@ -168,6 +175,7 @@ class Stenod:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        shutil.rmtree(self.run, ignore_errors=True)
 
     def recorders(self):
         """{recording id: pid} of the recorders that hold the lock of a capture below the spool."""
