@@ -205,6 +205,17 @@ static json_t *error_of(const Model *model)
     return row;
 }
 
+static json_t *labels_of(const Model *model)
+{
+    json_t *row = json_object();
+    const char *name;
+    json_t *value;
+    json_object_foreach (json_object_get(model->recording, "labels"), name, value)
+        if (json_is_string(value))
+            set_string(row, name, json_string_value(value));
+    return row;
+}
+
 static json_t *recording_of(const Model *model, gboolean something)
 {
     gint64 ended_us = model->zero_us;
@@ -214,6 +225,9 @@ static json_t *recording_of(const Model *model, gboolean something)
     set_string(row, "id", recording_string(model, "id"));
     set_string(row, "platform", recording_string(model, "platform"));
     set_string(row, "channel", recording_string(model, "channel"));
+    set_string(row, "app", recording_string(model, "app"));
+    set_string(row, "platform_name", recording_string(model, "platform_name"));
+    json_object_set_new(row, "labels", labels_of(model));
     set_time(row, "zero", model->zero_us);
     set_time(row, "ended", ended_us);
     set_integer(row, "duration_us", (guint64)(ended_us - model->zero_us));

@@ -15,6 +15,7 @@ typedef enum {
     INTEGER,
     BOOLEAN,
     OBJECT,
+    LABELS,  /* an object of strings */
     STRINGS, /* arrays */
     WORDS,
     OBJECTS,
@@ -71,6 +72,9 @@ static const Rule recording_rules[] = {
     {"id", STRING},
     {"platform", STRING},
     {"channel", STRING},
+    {"app", STRING},
+    {"platform_name", STRING},
+    {"labels", LABELS},
     TIMES("zero"),
     TIMES("ended"),
     COUNT("duration_us"),
@@ -261,12 +265,24 @@ static gboolean check_array(Check *check, const json_t *array, const Rule *rule)
     return TRUE;
 }
 
+static gboolean check_labels(const Check *check, const json_t *labels)
+{
+    const char *name;
+    json_t *value;
+    gboolean sound = json_is_object(labels);
+    json_object_foreach ((json_t *)labels, name, value)
+        sound = sound && json_is_string(value);
+    return sound || fault(check, "is not an object of strings");
+}
+
 static gboolean check_value(Check *check, const json_t *value, const Rule *rule)
 {
     if (json_is_null(value) && rule->flags & NULLABLE)
         return TRUE;
     if (rule->kind >= STRINGS)
         return check_array(check, value, rule);
+    if (rule->kind == LABELS)
+        return check_labels(check, value);
     return rule->kind == OBJECT ? check_object(check, value, rule->members) : check_scalar(check, value, rule);
 }
 

@@ -426,9 +426,11 @@ void steno_session_stop(StenoSession *session, const char *end_reason)
 static json_t *describe_recording(const StenoJobSpec *job)
 {
     g_autofree char *url = steno_log_redact(job->url);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", job->id, "platform", job->platform, "url", url,
-                     "channel", job->channel ? job->channel : "", "outputs", job->outputs, "audio", job->audio,
-                     "version", STENO_VERSION);
+    json_t *labels = job->labels ? json_loads(job->labels, 0, NULL) : NULL;
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "id", job->id, "platform", job->platform,
+                     "url", url, "channel", job->channel ? job->channel : "", "outputs", job->outputs, "audio",
+                     job->audio, "version", STENO_VERSION, "app", job->app ? job->app : "", "platform_name",
+                     job->platform_name ? job->platform_name : "", "labels", labels ? labels : json_object());
 }
 
 StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPlace *place, const StenoLog *log,

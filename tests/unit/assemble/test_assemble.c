@@ -453,6 +453,112 @@ static void test_torn_part(void **state)
     place_clear(&place);
 }
 
+static const json_t *gap_of(const Place *place, const char *cause, guint nth)
+{
+    size_t i;
+    const json_t *gap;
+    json_array_foreach (json_object_get(place->manifest, "gaps"), i, gap)
+        if (strcmp(json_string_value(json_object_get(gap, "cause")), cause) == 0 && nth-- == 0)
+            return gap;
+    fail_msg("no gap: %s", cause);
+    return NULL;
+}
+
+static void expect_gap(const json_t *gap, guint part, gint64 from_us, gint64 until_us)
+{
+    assert_int_equal(integer(gap, "part"), part);
+    assert_true(json_is_null(json_object_get(gap, "track")));
+    assert_near(integer(gap, "from_us") - SCENE_ZERO_US, from_us, 1000);
+    assert_near(integer(gap, "until_us") - SCENE_ZERO_US, until_us, 1000);
+}
+
+/* Paused for 3 s, then a crash while it is paused again; what was told before the next part is no part of it; and the
+ * ending, in a part of its own. */
+static void test_pause(void **state)
+{
+    (void)state;
+    const Clip *opus = opus_clip();
+    Place place;
+    place_init(&place);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_event(scene, -2 * SCENE_SECOND, "{s:s, s:s, s:b}", "event", "state", "state", "joining", "early", 1);
+    scene_event(scene, 0, "{s:s, s:s}", "event", "state", "state", "recording");
+    scene_join(scene, 0, "17", "Ida");
+    scene_track(scene, 0, 1, "17", "0", opus);
+    Play play = {.track = 1, .clip = opus, .until_us = 2 * SCENE_SECOND};
+    scene_play(scene, &play);
+    scene_event(scene, 2 * SCENE_SECOND, "{s:s, s:s}", "event", "state", "state", "paused");
+    scene_event(scene, 5 * SCENE_SECOND, "{s:s, s:n, s:s, s:I, s:I}", "event", "gap", "track", "cause", "paused",
+                "from", (json_int_t)(SCENE_ZERO_US + 2 * SCENE_SECOND), "until",
+                (json_int_t)(SCENE_ZERO_US + 5 * SCENE_SECOND));
+    scene_event(scene, 5 * SCENE_SECOND, "{s:s, s:s}", "event", "state", "state", "recording");
+    play = (Play){.track = 1,
+                  .clip = opus,
+                  .at_us = 5 * SCENE_SECOND,
+                  .from_us = 0,
+                  .until_us = SCENE_SECOND,
+                  .rtp_base = 5 * 48000};
+    scene_play(scene, &play);
+    scene_event(scene, 6 * SCENE_SECOND, "{s:s, s:s}", "event", "state", "state", "paused");
+    scene_event(scene, 7 * SCENE_SECOND, "{s:s, s:s}", "event", "participant_left", "participant", "17");
+    scene_close(scene, NULL);
+    scene = scene_open(place.capture, 2);
+    scene_event(scene, 8 * SCENE_SECOND, "{s:s, s:s, s:b}", "event", "state", "state", "joining", "early", 1);
+    scene_event(scene, 10 * SCENE_SECOND, "{s:s, s:s, s:n, s:b}", "event", "ended", "end_reason", "join-failed",
+                "error", "early", 0);
+    assert_true(steno_capture_finish(scene->capture, NULL));
+    steno_frame_pool_free(scene->pool);
+    g_free(scene->folder);
+    g_free(scene);
+    assemble(&place);
+    expect_gap(gap_of(&place, "paused", 0), 1, 2 * SCENE_SECOND, 5 * SCENE_SECOND);
+    expect_gap(gap_of(&place, "paused", 1), 1, 6 * SCENE_SECOND, 7 * SCENE_SECOND);
+    expect_gap(gap_of(&place, "recorder", 0), 1, 7 * SCENE_SECOND, 10 * SCENE_SECOND);
+    assert_int_equal(json_array_size(json_object_get(place.manifest, "gaps")), 3);
+    const json_t *recording = json_object_get(place.manifest, "recording");
+    assert_string_equal(json_string_value(json_object_get(recording, "end_reason")), "join-failed");
+    const json_t *parts = json_object_get(recording, "parts");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(parts, 0), "end")), "torn");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(parts, 1), "end")), "clean");
+    assert_near(integer(json_array_get(parts, 0), "from_us"), SCENE_ZERO_US, 1000);
+    assert_near(integer(json_array_get(parts, 1), "from_us"), SCENE_ZERO_US + 10 * SCENE_SECOND, 1000);
+    assert_near(decoded_samples(&place, 0), 6 * 48000, 1500);
+    decode(&place, 0);
+    place_clear(&place);
+}
+
+/* What the recording was asked for is in its manifest; what makes no sense of it is not. */
+static void test_labels(void **state)
+{
+    (void)state;
+    Place place;
+    place_init(&place);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_join(scene, 0, "17", "Jon");
+    scene_track(scene, 0, 1, "17", "0", opus_clip());
+    scene_play(scene, &(Play){.track = 1, .clip = opus_clip()});
+    scene_close(scene, "ended");
+    assemble(&place);
+    const json_t *recording = json_object_get(place.manifest, "recording");
+    assert_string_equal(json_string_value(json_object_get(recording, "app")), "");
+    assert_int_equal(json_object_size(json_object_get(recording, "labels")), 0);
+    g_autofree char *path = g_build_filename(place.capture, "recording.json", NULL);
+    json_t *asked = json_load_file(path, 0, NULL);
+    json_object_set_new(asked, "app", json_string("clinic"));
+    json_object_set_new(asked, "platform_name", json_string("janus-1"));
+    json_object_set_new(asked, "labels", json_pack("{s:s, s:i}", "case", "17", "number", 17));
+    assert_int_equal(json_dump_file(asked, path, 0), 0);
+    json_decref(asked);
+    assemble(&place);
+    recording = json_object_get(place.manifest, "recording");
+    assert_string_equal(json_string_value(json_object_get(recording, "app")), "clinic");
+    assert_string_equal(json_string_value(json_object_get(recording, "platform_name")), "janus-1");
+    const json_t *labels = json_object_get(recording, "labels");
+    assert_int_equal(json_object_size(labels), 1);
+    assert_string_equal(json_string_value(json_object_get(labels, "case")), "17");
+    place_clear(&place);
+}
+
 /* Frames are lost: what refers to them is left out, and told. */
 static void test_lost_frames(void **state)
 {
@@ -757,7 +863,8 @@ int main(void)
         cmocka_unit_test(test_screen_share), cmocka_unit_test(test_mixtures),
         cmocka_unit_test(test_aac),          cmocka_unit_test(test_b_frames),
         cmocka_unit_test(test_same_bytes),   cmocka_unit_test(test_tampering),
-        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_nothing),      cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_labels),
     };
     av_log_set_level(AV_LOG_WARNING);
     return cmocka_run_group_tests(tests, NULL, NULL);

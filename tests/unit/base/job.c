@@ -90,6 +90,125 @@ static void wrong_jobs_are_refused_by_name(void **state)
     assert_refused("[]", "object");
 }
 
+/* ---- changing ---------------------------------------------------------------------------------------------------- */
+
+static gboolean apply(StenoJobSpec *spec, const char *text, GError **error)
+{
+    json_t *changes = json_loads(text, 0, NULL);
+    assert_non_null(changes);
+    gboolean applied = steno_job_spec_apply(spec, changes, error);
+    json_decref(changes);
+    return applied;
+}
+
+static StenoJobSpec *running(void)
+{
+    g_autoptr(GError) error = NULL;
+    StenoJobSpec *spec =
+        parse("{\"platform\":\"janus\",\"url\":\"http://h\",\"channel\":\"1\",\"token\":\"old\",\"max_idle_s\":5,"
+              "\"subscribe_audio\":[\"a\",\"b\"]}",
+              &error);
+    assert_non_null(spec);
+    return spec;
+}
+
+static void what_may_change_is_taken_over_and_the_rest_stays(void **state)
+{
+    (void)state;
+    g_autoptr(StenoJobSpec) spec = running();
+    g_autoptr(GError) error = NULL;
+    assert_true(apply(spec,
+                      "{\"max_duration_s\":60,\"subscribe_audio\":[\"c\"],\"subscribe_video\":[\"none\"],"
+                      "\"max_height\":720,\"token\":\"new\"}",
+                      &error));
+    assert_int_equal(spec->max_duration_s, 60);
+    assert_int_equal(spec->max_idle_s, 5);
+    assert_int_equal(spec->max_height, 720);
+    assert_int_equal(g_strv_length(spec->subscribe_audio), 1);
+    assert_string_equal(spec->subscribe_audio[0], "c");
+    assert_string_equal(spec->subscribe_video[0], "none");
+    assert_string_equal(steno_secret_text(spec->token), "new");
+    assert_string_equal(spec->channel, "1");
+    assert_true(apply(spec, "{\"subscribe_audio\":[],\"max_idle_s\":0}", &error));
+    assert_int_equal(g_strv_length(spec->subscribe_audio), 0);
+    assert_int_equal(spec->max_idle_s, 0);
+    assert_true(apply(spec, "{}", &error));
+}
+
+static void what_may_not_change_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *changes, *words;
+    } refused[] = {
+        {"{\"max_height\":5,\"channel\":\"2\"}", "channel cannot be changed"},
+        {"{\"max_height\":5,\"paused\":true}", "paused cannot be changed"},
+        {"{\"max_height\":5,\"nonsense\":1}", "no job setting 'nonsense'"},
+        {"{\"max_height\":5,\"subscribe_audio\":[\"x\",1]}", "subscribe_audio must be a list"},
+        {"{\"subscribe_audio\":[],\"max_height\":99999}", "max_height is 99999"},
+        {"{\"max_height\":5,\"token\":7}", "token must be"},
+        {"[]", "object"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(refused); i++) {
+        g_autoptr(StenoJobSpec) spec = running();
+        g_autoptr(GError) error = NULL;
+        assert_false(apply(spec, refused[i].changes, &error));
+        assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_USAGE));
+        if (!strstr(error->message, refused[i].words))
+            fail_msg("'%s' does not say '%s'", error->message, refused[i].words);
+        assert_int_equal(spec->max_height, 0);
+        assert_int_equal(g_strv_length(spec->subscribe_audio), 2);
+        assert_string_equal(steno_secret_text(spec->token), "old");
+        assert_string_equal(spec->channel, "1");
+    }
+    /* The whole would be impossible: a token besides the secret to mint tokens with. */
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoJobSpec) minting =
+        parse("{\"platform\":\"janus\",\"url\":\"http://h\",\"channel\":\"1\",\"token_secret\":\"secret\"}", &error);
+    assert_false(apply(minting, "{\"max_height\":5,\"token\":\"new\"}", &error));
+    assert_null(minting->token);
+    assert_int_equal(minting->max_height, 0);
+}
+
+static void subscriptions_go_by_id_or_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        gboolean ada, bob, nameless;
+    } cases[] = {
+        {"[]", TRUE, TRUE, TRUE},
+        {"[\"none\"]", FALSE, FALSE, FALSE},
+        {"[\"Ada\"]", TRUE, FALSE, FALSE},
+        {"[\"2\"]", FALSE, TRUE, FALSE},
+        {"[\"none\",\"2\"]", FALSE, TRUE, FALSE},
+        {"[\"\"]", FALSE, FALSE, FALSE},
+        {"[\"1\",\"2\",\"3\"]", TRUE, TRUE, TRUE},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *changes =
+            g_strdup_printf("{\"platform\":\"sdp\",\"url\":\"x\",\"subscribe_video\":%s}", cases[i].list);
+        g_autoptr(StenoJobSpec) asked = parse(changes, NULL);
+        assert_int_equal(steno_job_spec_wants(asked, TRUE, "1", "Ada"), cases[i].ada);
+        assert_int_equal(steno_job_spec_wants(asked, TRUE, "2", "Bob"), cases[i].bob);
+        assert_int_equal(steno_job_spec_wants(asked, TRUE, "3", ""), cases[i].nameless);
+        assert_int_equal(steno_job_spec_wants(asked, TRUE, "3", NULL), cases[i].nameless);
+        assert_true(steno_job_spec_wants(asked, FALSE, "1", "Ada"));
+    }
+}
+
+static void labels_are_an_object_of_strings(void **state)
+{
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoJobSpec) spec =
+        parse("{\"platform\":\"sdp\",\"url\":\"x\",\"labels\":\"{\\\"case\\\":\\\"17\\\"}\"}", &error);
+    assert_true(steno_job_spec_check(spec, &error));
+    assert_refused("{\"platform\":\"sdp\",\"url\":\"x\",\"labels\":\"{\\\"case\\\":17}\"}", "labels");
+    assert_refused("{\"platform\":\"sdp\",\"url\":\"x\",\"labels\":\"[]\"}", "labels");
+    assert_refused("{\"platform\":\"sdp\",\"url\":\"x\",\"labels\":\"case=17\"}", "labels");
+}
+
 static void ids_are_ulids_in_order_of_time(void **state)
 {
     (void)state;
@@ -138,6 +257,10 @@ int main(void)
         cmocka_unit_test(defaults_are_those_of_the_table),
         cmocka_unit_test(json_reads_back_with_secrets_only_when_asked),
         cmocka_unit_test(wrong_jobs_are_refused_by_name),
+        cmocka_unit_test(what_may_change_is_taken_over_and_the_rest_stays),
+        cmocka_unit_test(what_may_not_change_changes_nothing),
+        cmocka_unit_test(subscriptions_go_by_id_or_name),
+        cmocka_unit_test(labels_are_an_object_of_strings),
         cmocka_unit_test(ids_are_ulids_in_order_of_time),
         cmocka_unit_test(every_error_has_its_row),
         cmocka_unit_test(clocks_convert_and_print),

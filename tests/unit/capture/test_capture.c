@@ -358,6 +358,68 @@ static void events_are_lines_and_beyond_the_ceiling_they_are_counted(void **stat
     json_decref(events);
 }
 
+static void queue_event(gpointer user, json_t *event)
+{
+    g_async_queue_push(user, event);
+}
+
+static gpointer tell_many(gpointer capture)
+{
+    for (guint i = 0; i < 500; i++)
+        steno_capture_event(capture, json_pack("{s:s}", "event", "other"));
+    return NULL;
+}
+
+/* From three threads: main, another, and the writer; with lines from before, and the last one last. */
+static void numbers_lines_and_telling_have_one_order(void **state)
+{
+    Fixture *fixture = *state;
+    GAsyncQueue *told = g_async_queue_new();
+    json_t *early = json_pack("[{s:s, s:I, s:i, s:i}]", "event", "joining", "t", (json_int_t)5, "part", 3, "seq", 1);
+    StenoCaptureConfig config = {.folder = fixture->folder,
+                                 .part = 3,
+                                 .zero_wall_us = ZERO_US,
+                                 .early = early,
+                                 .early_seq = 2,
+                                 .told = queue_event,
+                                 .user = told};
+    StenoCapture *capture = steno_capture_new(&config, NULL);
+    GThread *thread = g_thread_new("teller", tell_many, capture);
+    steno_capture_measurement(capture, json_pack("{s:s}", "event", "clock"));
+    for (guint i = 0; i < 200; i++) {
+        g_autofree char *parameters = g_strdup_printf("%u", i);
+        helper_push(capture, helper_format(fixture->pool, STENO_CODEC_AV1, 1, parameters, strlen(parameters)));
+        helper_push(capture, helper_frame(fixture->pool, STENO_FRAME_MEDIA, STENO_CODEC_AV1, 1, i * 3000, "x", 1));
+        steno_capture_event(capture, json_pack("{s:s}", "event", "more"));
+    }
+    g_thread_join(thread);
+    steno_capture_set_last(capture, json_pack("{s:s}", "event", "ended"));
+    finish(capture);
+    json_t *events = helper_events(fixture->folder, 3), *line;
+    size_t i;
+    gint64 seq = 2;
+    assert_string_equal(json_string_value(json_object_get(json_array_get(events, 0), "event")), "joining");
+    json_array_foreach (events, i, line) {
+        if (i == 0)
+            continue;
+        if (!json_object_get(line, "seq")) {
+            assert_string_equal(json_string_value(json_object_get(line, "event")), "clock");
+            continue;
+        }
+        assert_int_equal(member(line, "seq"), ++seq);
+        assert_int_equal(member(line, "part"), 3);
+        json_t *one = g_async_queue_try_pop(told);
+        assert_true(json_equal(one, line));
+        json_decref(one);
+    }
+    assert_null(g_async_queue_try_pop(told));
+    assert_int_equal(seq, 2 + 500 + 200 + 200 + 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(events, i - 1), "event")), "ended");
+    json_decref(events);
+    json_decref(early);
+    g_async_queue_unref(told);
+}
+
 /* ---- folders and failures ---------------------------------------------------------------------------------------- */
 
 static void recording_json_is_written_once_and_parts_are_new(void **state)
@@ -495,6 +557,7 @@ int main(void)
         TEST(the_wall_clock_may_jump_and_the_record_keeps_it),
         TEST(a_frame_before_a_silence_is_on_disk_without_another),
         TEST(events_are_lines_and_beyond_the_ceiling_they_are_counted),
+        TEST(numbers_lines_and_telling_have_one_order),
         TEST(recording_json_is_written_once_and_parts_are_new),
         TEST(a_full_disk_fails_once_and_keeps_what_there_is),
         TEST(a_file_that_may_not_grow_fails_once_and_keeps_what_there_is),
