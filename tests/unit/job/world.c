@@ -24,6 +24,8 @@ static void on_event(gpointer user, json_t *event)
     const char *name = json_string_value(json_object_get(event, "event"));
     EventPosition position;
     if (event_position_of(event, &position)) {
+        const EventPosition before = {world->place.event_part, world->place.event_seq};
+        assert_true(event_position_compare(before, position) < 0); /* in order, and none twice */
         world->place.event_part = position.part;
         world->place.event_seq = position.seq;
         g_ptr_array_add(world->told, g_strdup_printf("%s %u.%u", name, position.part, position.seq));
@@ -32,6 +34,7 @@ static void on_event(gpointer user, json_t *event)
         const char *code = json_string_value(json_object_get(error, "code"));
         g_ptr_array_add(world->told, code ? g_strdup_printf("%s:%s", name, code) : g_strdup(name));
     } else {
+        world->frames = json_integer_value(json_object_get(event, "frames"));
         return;
     }
     json_decref(world->last);
