@@ -137,7 +137,7 @@ gboolean command_recording_list(StenoDaemon *daemon, Ask *ask)
     (void)outbox_flush(daemon, FALSE);
     g_autoptr(GPtrArray) rows = steno_journal_recordings_list(daemon->journal, &list.filter, list.count,
                                                               ask_text(ask, "page_token"), &next, &error);
-    (void)outbox_judge(daemon, rows != NULL, error);
+    outbox_judge_read(daemon, &error);
     if (g_error_matches(error, STENO_ERROR, STENO_ERROR_USAGE))
         return command_refuse(ask, STENO_ERROR_USAGE, "?page_token: %s", error->message);
     if (!rows) {
@@ -180,7 +180,7 @@ gboolean command_events(StenoDaemon *daemon, Ask *ask)
         return TRUE;
     g_autoptr(GPtrArray) events = steno_journal_events(daemon->journal, after, bound ? bound : ask_text(ask, "app"),
                                                        ask_text(ask, "recording"), (guint)count, &error);
-    (void)outbox_judge(daemon, events != NULL, error);
+    outbox_judge_read(daemon, &error);
     for (guint i = 0; events && i < events->len; i++)
         json_array_append_new(shown, steno_daemon_event_to_json(events->pdata[i]));
     if (!events)

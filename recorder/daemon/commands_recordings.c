@@ -80,7 +80,7 @@ static gboolean find_key(StenoDaemon *daemon, const Request *request, const char
     }
     g_autoptr(GError) why = NULL;
     gboolean found = steno_journal_idempotency_find(daemon->journal, request->app, key, digest, id, &why);
-    (void)outbox_judge(daemon, found, why);
+    outbox_judge_read(daemon, &why);
     if (why)
         g_propagate_error(error, g_steal_pointer(&why));
     return found;
@@ -97,7 +97,7 @@ static gboolean start(StenoDaemon *daemon, Ask *ask, Request *taken, const char 
     g_autoptr(StenoJobSpec) spec = request_to_spec(request, daemon->config, row->id, FALSE, &error);
     recording_set_text(&ask->target, row->id);
     if (!spec || (!later && !admit_check(daemon, request, &error)) ||
-        !outbox_judge(daemon, admit_write(ask, row, key, digest, &error), error)) {
+        !outbox_judge(daemon, admit_write(ask, row, key, digest, &error), &error)) {
         recording_set_text(&ask->target, NULL);
         if (g_error_matches(error, STENO_ERROR, STENO_ERROR_ALREADY_RECORDING)) {
             ask->reply->problem = json_pack("{s:s}", "recording", error->message);
@@ -160,7 +160,7 @@ gboolean command_find(StenoDaemon *daemon, Ask *ask, Recording **recording, Sten
     }
     steno_journal_recording_free(g_steal_pointer(row));
     *recording = NULL;
-    (void)outbox_judge(daemon, !error, error);
+    outbox_judge_read(daemon, &error);
     if (error)
         ask->reply->error = g_steal_pointer(&error);
     else
@@ -269,7 +269,7 @@ static void forget_now(StenoDaemon *daemon, Ask *ask)
         command_refuse(ask, STENO_ERROR_STORAGE_FAILED, "the audit log cannot be written: nothing is forgotten");
         return;
     }
-    ask->audited = outbox_judge(daemon, steno_journal_recording_forget(daemon->journal, id, &error), error);
+    ask->audited = outbox_judge(daemon, steno_journal_recording_forget(daemon->journal, id, &error), &error);
     if (error)
         ask->reply->error = g_steal_pointer(&error);
 }

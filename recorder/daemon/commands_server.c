@@ -100,7 +100,7 @@ gboolean command_webhook_list(StenoDaemon *daemon, Ask *ask)
         names = app ? (const char *const *)app->webhooks : none;
     }
     json_t *list = webhooks_describe(daemon->webhooks, names, &error);
-    (void)outbox_judge(daemon, list != NULL, error);
+    outbox_judge_read(daemon, &error);
     if (list)
         ask->reply->body = json_pack("{s:o}", "webhooks", list);
     else
@@ -121,7 +121,7 @@ gboolean command_webhook_enable(StenoDaemon *daemon, Ask *ask)
         webhooks_wake(daemon->webhooks);
         list = webhooks_describe(daemon->webhooks, names, &error);
     }
-    (void)outbox_judge(daemon, list != NULL, error);
+    outbox_judge_read(daemon, &error);
     if (list)
         ask->reply->body = json_incref(json_array_get(list, 0));
     else

@@ -51,14 +51,14 @@ static void prune(StenoDaemon *daemon)
     g_autoptr(GError) error = NULL;
     if (!steno_journal_events_prune(daemon->journal, now_us - daemon->config->limits.event_days * DAY_US, &error) ||
         !steno_journal_idempotency_prune(daemon->journal, now_us - IDEMPOTENCY_US, &error))
-        (void)outbox_judge(daemon, FALSE, error);
+        (void)outbox_judge(daemon, FALSE, &error);
 }
 
 static void renew_lease(StenoDaemon *daemon)
 {
     g_autoptr(GError) error = NULL;
     gboolean renewed = steno_journal_renew(daemon->journal, DAEMON_LEASE_S, &error);
-    (void)outbox_judge(daemon, renewed, error);
+    (void)outbox_judge(daemon, renewed, &error);
     if (renewed && !daemon->outbox.retry_timer)
         (void)outbox_flush(daemon, TRUE);
 }

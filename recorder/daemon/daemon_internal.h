@@ -228,8 +228,13 @@ void outbox_event(Recording *recording, const char *type, json_t *data);
 void outbox_dirty(Recording *recording, gboolean urgent);
 /* Writes all that waits now. FALSE when the journal can't be written. */
 gboolean outbox_flush(StenoDaemon *daemon, gboolean all);
-/* The journal's answer to a call: remembers and logs a fault, counts it. Returns `done`. */
-gboolean outbox_judge(StenoDaemon *daemon, gboolean done, const GError *error);
+/*
+ * The journal's answer to a call: remembers and logs a fault, counts it. Returns `done`. By pointer, since the call
+ * that sets it is often an argument beside it.
+ */
+gboolean outbox_judge(StenoDaemon *daemon, gboolean done, GError *const *why);
+/* The same for one that only reads. */
+void outbox_judge_read(StenoDaemon *daemon, GError *const *why);
 void outbox_told(StenoDaemon *daemon, const StenoJournalEvent *event);
 void outbox_forget(Recording *recording);
 void outbox_clear(StenoDaemon *daemon);

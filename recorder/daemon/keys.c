@@ -16,7 +16,7 @@ static GPtrArray *read_keys(StenoDaemon *daemon, GError **error)
 {
     g_autoptr(GError) why = NULL;
     GPtrArray *keys = steno_journal_keys(daemon->journal, &why);
-    (void)outbox_judge(daemon, keys != NULL, why);
+    outbox_judge_read(daemon, &why);
     if (why)
         g_propagate_error(error, g_steal_pointer(&why));
     return keys;
@@ -76,7 +76,7 @@ static json_t *key_to_json(const StenoJournalKey *key)
 static gboolean add_key(StenoDaemon *daemon, const StenoJournalKey *key, GError **error)
 {
     g_autoptr(GError) why = NULL;
-    gboolean added = outbox_judge(daemon, steno_journal_key_add(daemon->journal, key, &why), why);
+    gboolean added = outbox_judge(daemon, steno_journal_key_add(daemon->journal, key, &why), &why);
     if (why)
         g_propagate_error(error, g_steal_pointer(&why));
     if (added)
@@ -186,7 +186,8 @@ gboolean command_key_revoke(StenoDaemon *daemon, Ask *ask)
     if (!found)
         return command_refuse(ask, STENO_ERROR_NOT_FOUND, "there is no API key '%s'", id);
     recording_set_text(&ask->app, found->app);
-    if (found->revoked_us == 0 && !outbox_judge(daemon, steno_journal_key_revoke(daemon->journal, id, &error), error)) {
+    if (found->revoked_us == 0 &&
+        !outbox_judge(daemon, steno_journal_key_revoke(daemon->journal, id, &error), &error)) {
         ask->reply->error = g_steal_pointer(&error);
         return TRUE;
     }

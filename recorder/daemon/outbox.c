@@ -28,9 +28,10 @@ static void pending_event_free(gpointer data)
 
 /* ---- the journal's health ---------------------------------------------------------------------------------------- */
 
-gboolean outbox_judge(StenoDaemon *daemon, gboolean done, const GError *error)
+gboolean outbox_judge(StenoDaemon *daemon, gboolean done, GError *const *why)
 {
     Outbox *outbox = &daemon->outbox;
+    const GError *error = *why;
     if (done || !g_error_matches(error, STENO_ERROR, STENO_ERROR_JOURNAL)) {
         if (done && outbox->fault) {
             steno_notice(daemon->log, "the journal can be written again");
@@ -45,6 +46,13 @@ gboolean outbox_judge(StenoDaemon *daemon, gboolean done, const GError *error)
     g_free(outbox->fault);
     outbox->fault = g_strdup(error->message);
     return FALSE;
+}
+
+/* That it can be read says nothing of whether it can be written. */
+void outbox_judge_read(StenoDaemon *daemon, GError *const *why)
+{
+    if (*why)
+        (void)outbox_judge(daemon, FALSE, why);
 }
 
 /* ---- one transaction --------------------------------------------------------------------------------------------- */
@@ -136,7 +144,7 @@ static gboolean flush_each(StenoDaemon *daemon, GPtrArray *batch)
         g_autoptr(GError) error = NULL;
         g_autoptr(GPtrArray) one = g_ptr_array_new();
         g_ptr_array_add(one, batch->pdata[i]);
-        if (outbox_judge(daemon, flush_batch(daemon, one, &error), error))
+        if (outbox_judge(daemon, flush_batch(daemon, one, &error), &error))
             continue;
         if (!g_error_matches(error, STENO_ERROR, STENO_ERROR_CONFLICT) &&
             !g_error_matches(error, STENO_ERROR, STENO_ERROR_NOT_FOUND))
@@ -181,7 +189,7 @@ gboolean outbox_flush(StenoDaemon *daemon, gboolean all)
         g_autoptr(GError) error = NULL;
         if (batch->len == 0)
             break;
-        if (outbox_judge(daemon, flush_batch(daemon, batch, &error), error))
+        if (outbox_judge(daemon, flush_batch(daemon, batch, &error), &error))
             continue;
         if (!flush_each(daemon, batch)) {
             flush_later(daemon);

@@ -166,6 +166,13 @@ static gboolean on_reload(gpointer user)
 
 /* ---- start and end ----------------------------------------------------------------------------------------------- */
 
+/* Allowed, but hardly meant. */
+static void tell_notes(const StenoConfig *config)
+{
+    for (guint i = 0; i < config->notes->len; i++)
+        steno_warning(NULL, "%s", (const char *)config->notes->pdata[i]);
+}
+
 static gboolean show_first_key(Stenod *stenod, GError **error)
 {
     g_autoptr(GError) why = NULL;
@@ -196,6 +203,7 @@ static gboolean start(Stenod *stenod, GError **error)
         return FALSE;
     if (steno_log_level_from_name(stenod->config->top.log_level, &level))
         steno_log_set_level(level);
+    tell_notes(stenod->config);
     g_setenv("STENO_LOG_LEVEL", stenod->config->top.log_level, TRUE); /* for recorders and assemblies */
     stenod->daemon = steno_daemon_start(stenod->config, NULL, &daemon_events, stenod, error);
     if (!stenod->daemon || !show_first_key(stenod, error))
@@ -282,6 +290,7 @@ static int check_config(const Stenod *stenod)
     g_autoptr(StenoConfig) config = steno_config_load(stenod->config_file, &error);
     if (!config)
         return fail(error);
+    tell_notes(config);
     printf("%s: is right\n", stenod->config_file);
     return 0;
 }

@@ -306,7 +306,7 @@ static void a_deletion_that_was_cut_short_is_finished(void **state)
     assert_false(is_there(fixture, "01A"));
 }
 
-/* The manifest or the row may say what they like: nothing outside of the recording's own folder goes. */
+/* The manifest may say what it likes: nothing outside of the recording's own folder goes. */
 static void nothing_outside_of_the_recordings_folder_goes(void **state)
 {
     static const char *const names[] = {"../victim", "/etc/hostname", "sub/victim", "..", ".hidden", "manifest.json",
@@ -324,19 +324,50 @@ static void nothing_outside_of_the_recordings_folder_goes(void **state)
         write_file(fixture, "01A", "manifest.json", manifest);
         assert_int_equal(ask(fixture, "01A"), STENO_ERROR_VERIFY_FAILED);
     }
-    g_autofree char *own = folder_of(fixture, "clinic", "01A"), *others = folder_of(fixture, "clinic", "01B");
-    g_autofree char *outside = g_strconcat(own, "/../20261121T200000Z_01B", NULL);
-    g_autofree char *deeper = g_strconcat(own, "/x_01A", NULL);
-    g_autofree char *elsewhere = g_strdup("/tmp/clinic/x/y_01A");
-    const char *const folders[] = {others, outside, deeper, elsewhere, fixture->root, "/", "relative"};
-    for (guint i = 0; i < G_N_ELEMENTS(folders); i++) {
-        g_autoptr(StenoJournalRecording) row = row_of(fixture, "01A");
-        g_autofree char *uri = g_strconcat("file://", folders[i], NULL);
-        json_object_set_new(json_array_get(json_object_get(row->detail, "storages"), 0), "uri", json_string(uri));
-        assert_true(steno_journal_recording_save(fixture->journal, row, NULL));
-        assert_int_equal(ask(fixture, "01A"), STENO_ERROR_VERIFY_FAILED);
-    }
     assert_true(is_there(fixture, "01B"));
+}
+
+static void set_uri(Fixture *fixture, const char *id, const char *folder)
+{
+    g_autoptr(StenoJournalRecording) row = row_of(fixture, id);
+    g_autofree char *uri = g_strconcat("file://", folder, NULL);
+    json_object_set_new(json_array_get(json_object_get(row->detail, "storages"), 0), "uri", json_string(uri));
+    assert_true(steno_journal_recording_save(fixture->journal, row, NULL));
+}
+
+/* Also when what lies there could be proven. */
+static void only_the_recordings_own_folder_is_one(void **state)
+{
+    static const char *const folders[] = {
+        "root/other/room/x_01A", "root/clinic/x_01A",        "root/clinic/a/b/x_01A", "root/clinic/room/x_01AB",
+        "root/clinic/room/01A",  "rooted/clinic/room/x_01A", "clinic/room/x_01A",     "root/clinic/../y/x_01A",
+        "root/clinic/./x_01A",   "root/clinic//x_01A",       "root/../z/room/x_01A",  "root"};
+    Fixture *fixture = *state;
+    start(fixture, "");
+    add_recording(fixture, "clinic", "01A", 0, NULL);
+    g_autofree char *own = file_of(fixture, "01A", "manifest.json");
+    g_autofree char *manifest = NULL;
+    assert_true(g_file_get_contents(own, &manifest, NULL, NULL));
+    for (guint i = 0; i < G_N_ELEMENTS(folders); i++) {
+        g_autofree char *folder = g_build_filename(fixture->folder, folders[i], NULL);
+        g_autofree char *path = g_strconcat(folder, "/manifest.json", NULL);
+        assert_int_equal(g_mkdir_with_parents(folder, 0755), 0);
+        json_decref(make_file(folder, "alice.webm"));
+        json_decref(make_file(folder, "bob.webm"));
+        assert_true(g_file_set_contents(path, manifest, -1, NULL));
+        set_uri(fixture, "01A", folder);
+        assert_int_equal(ask(fixture, "01A"), STENO_ERROR_VERIFY_FAILED);
+        g_autofree char *alice = g_strconcat(folder, "/alice.webm", NULL);
+        assert_true(g_file_test(alice, G_FILE_TEST_EXISTS));
+    }
+    set_uri(fixture, "01A", "");
+    assert_int_equal(ask(fixture, "01A"), STENO_ERROR_VERIFY_FAILED);
+    g_autofree char *right = g_build_filename(fixture->root, "clinic/room/x_01A", NULL);
+    g_autofree char *right_manifest = g_build_filename(right, "manifest.json", NULL);
+    assert_int_equal(g_mkdir_with_parents(right, 0755), 0);
+    assert_true(g_file_set_contents(right_manifest, manifest, -1, NULL));
+    set_uri(fixture, "01A", right);
+    assert_int_equal(ask(fixture, "01A"), 0); /* the files' place, as the row has it, was right now */
 }
 
 static void a_symbolic_link_in_the_way_is_not_followed(void **state)
@@ -505,6 +536,7 @@ int main(void)
         TEST(what_is_not_as_the_manifest_says_stays_with_all_others),
         TEST(a_deletion_that_was_cut_short_is_finished),
         TEST(nothing_outside_of_the_recordings_folder_goes),
+        TEST(only_the_recordings_own_folder_is_one),
         TEST(a_symbolic_link_in_the_way_is_not_followed),
         TEST(a_hold_that_comes_while_files_are_read_counts),
         TEST(one_is_deleted_once_and_the_end_answers_all),
