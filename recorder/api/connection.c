@@ -132,6 +132,7 @@ void connection_check_time(Connection *connection, gint64 now_us)
         connection->deadline_us = now_us + connection->api->config->api.idle_timeout_s * G_USEC_PER_SEC;
         return;
     }
+    connection->api->metrics.sse_cut_off += connection->state == CONNECTION_SSE;
     connection_kill(connection);
 }
 
@@ -250,34 +251,37 @@ void connection_replied(Connection *connection, StenoDaemonReply *reply)
         steno_daemon_reply_free(reply);
 }
 
-static gboolean write_bytes(Connection *connection, const guint8 *data, gsize bytes)
+/* Moves what is queued into api->chunk: small pieces leave as one. */
+static gsize gather(Connection *connection)
 {
-    if (lws_write(connection->wsi, (guint8 *)data, bytes, LWS_WRITE_RAW) < 0)
-        return FALSE;
-    connection->deadline_us = steno_clock_mono_us() + SEND_TIMEOUT_US;
-    return TRUE;
-}
-
-/* FALSE: the connection broke. */
-static gboolean write_next(Connection *connection)
-{
-    GBytes *front = g_queue_peek_head(&connection->out);
-    if (front) {
+    gsize filled = 0;
+    GBytes *front;
+    while (filled < CHUNK_BYTES && (front = g_queue_peek_head(&connection->out))) {
         gsize size;
         const guint8 *data = g_bytes_get_data(front, &size);
-        gsize bytes = MIN(size - connection->out_offset, CHUNK_BYTES);
-        if (!write_bytes(connection, data + connection->out_offset, bytes))
-            return FALSE;
+        gsize bytes = MIN(size - connection->out_offset, CHUNK_BYTES - filled);
+        memcpy(connection->api->chunk + filled, data + connection->out_offset, bytes);
+        filled += bytes;
         connection->out_offset += bytes;
         connection->out_bytes -= bytes;
         if (connection->out_offset == size) {
             g_bytes_unref(g_queue_pop_head(&connection->out));
             connection->out_offset = 0;
         }
-        return TRUE;
     }
-    gsize bytes = download_next(connection);
-    return bytes > 0 && write_bytes(connection, connection->api->chunk, bytes);
+    return filled;
+}
+
+/* FALSE: the connection broke. */
+static gboolean write_next(Connection *connection)
+{
+    guint8 *chunk = connection->api->chunk;
+    gsize queued = gather(connection);
+    gsize bytes = queued ? queued : download_next(connection);
+    gboolean written = bytes > 0 && lws_write(connection->wsi, chunk, bytes, LWS_WRITE_RAW) >= 0;
+    steno_secret_wipe(chunk, queued);
+    connection->deadline_us = steno_clock_mono_us() + SEND_TIMEOUT_US;
+    return written;
 }
 
 /* Tells the client that this was all: lws closes raw sockets without TLS's close_notify. */

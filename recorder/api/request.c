@@ -108,21 +108,22 @@ static gboolean may_ask_now(Connection *connection)
 
 /* ---- what -------------------------------------------------------------------------------------------------------- */
 
-static gboolean find_route(Connection *connection)
+/* Before anybody is refused, so that refusals are counted by what was asked for. */
+static gboolean find_route(Connection *connection, GError **error)
 {
-    g_autoptr(GError) error = NULL;
-    const char *method = connection->head.method;
-    if (!target_read(connection->head.target, &connection->target, &error)) {
-        answer_error(connection, error, NULL);
+    if (!target_read(connection->head.target, &connection->target, error))
         return FALSE;
-    }
     connection->arguments = json_object();
-    routes_match(method, connection->target.segments, connection->arguments, &connection->match);
-    if (!connection->match.allow) {
-        answer_error_code(connection, STENO_ERROR_NOT_FOUND, "there is nothing at this path");
-        return FALSE;
-    }
-    if (strcmp(method, "OPTIONS") == 0) {
+    routes_match(connection->head.method, connection->target.segments, connection->arguments, &connection->match);
+    if (connection->match.allow)
+        return TRUE;
+    g_set_error_literal(error, STENO_ERROR, STENO_ERROR_NOT_FOUND, "there is nothing at this path");
+    return FALSE;
+}
+
+static gboolean has_method(Connection *connection)
+{
+    if (strcmp(connection->head.method, "OPTIONS") == 0) {
         Answer *answer = answer_new(204);
         answer_header(answer, "Allow", connection->match.allow);
         answer_send(connection, answer, NULL, NULL);
@@ -164,9 +165,15 @@ static gboolean may_send_body(Connection *connection)
 /* FALSE: it has been answered. */
 static gboolean is_allowed(Connection *connection)
 {
-    if (!(connection->is_unix ? know_peer(connection) : know_key(connection)))
+    g_autoptr(GError) error = NULL;
+    gboolean found = find_route(connection, &error);
+    if (!(connection->is_unix ? know_peer(connection) : know_key(connection)) || !may_ask_now(connection))
         return FALSE;
-    if (!may_ask_now(connection) || !find_route(connection))
+    if (!found) {
+        answer_error(connection, error, NULL);
+        return FALSE;
+    }
+    if (!has_method(connection))
         return FALSE;
     if (!connection->key_id && !route_is_open(connection->match.route)) {
         answer_error_code(connection, STENO_ERROR_UNAUTHENTICATED,

@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define HEARTBEAT_US (15 * G_USEC_PER_SEC)
-/* A client that leaves so much unread is cut off; it comes back with Last-Event-ID, and the journal has it all. */
+/* A client that leaves so much unread gets the rest from the journal, when it has read this. One that reads nothing at
+ * all is cut off (SEND_TIMEOUT_US), and comes back with Last-Event-ID. */
 #define QUEUE_MAX_BYTES (256 * 1024)
 /* Of all connections from the net, every fourth may follow events. */
 #define CLIENTS_SHARE 4
@@ -210,17 +211,16 @@ static gboolean is_for(const Connection *connection, const Message *message, con
 static void tell(Connection *connection, const Message *message)
 {
     Sse *sse = connection->sse;
+    if (sse->live && connection->out_bytes > QUEUE_MAX_BYTES) {
+        sse->live = FALSE;
+        sse->from_now = FALSE;
+    }
     if (!sse->live) {
         sse->seen = message->seq;
         return;
     }
     if (message->seq <= sse->cursor)
         return;
-    if (connection->out_bytes > QUEUE_MAX_BYTES) {
-        connection->api->metrics.sse_cut_off++;
-        connection_kill(connection);
-        return;
-    }
     send_event(connection, message->seq, message->type, message->line);
 }
 
