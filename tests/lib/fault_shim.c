@@ -6,8 +6,9 @@
  *   STENO_FAULT_BELOW    only files below this folder
  *   STENO_FAULT_AT       N, from 1; 0: count only
  *   STENO_FAULT_COUNT    so many in a row fail (default 1; 0: all from the Nth on)
- *   STENO_FAULT_ERRNO    28 (ENOSPC) or 5 (EIO)
- *   STENO_FAULT_LOG      each run of the program adds the number of its operations, and what was failed
+ *   STENO_FAULT_ONCE     a file made with the first failure; where it is there already, nothing fails: the program that
+ * is run again finds the disk well STENO_FAULT_ERRNO    28 (ENOSPC) or 5 (EIO) STENO_FAULT_LOG      each run of the
+ * program adds the number of its operations, and what was failed
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -32,7 +33,7 @@ int sqlite3_step(struct sqlite3_stmt *statement);
 static struct {
     int active, error;
     long at, count;
-    const char *below, *log;
+    const char *below, *log, *once;
     atomic_long seen;
 } shim;
 
@@ -74,6 +75,7 @@ __attribute__((constructor)) static void begin(void)
     shim.count = setting("STENO_FAULT_COUNT") ? atol(setting("STENO_FAULT_COUNT")) : 1;
     shim.error = setting("STENO_FAULT_ERRNO") ? atoi(setting("STENO_FAULT_ERRNO")) : ENOSPC;
     shim.log = setting("STENO_FAULT_LOG");
+    shim.once = setting("STENO_FAULT_ONCE");
     (void)atexit(tell_total);
 }
 
@@ -82,6 +84,14 @@ static int falls(const char *what)
     long number = atomic_fetch_add(&shim.seen, 1) + 1;
     if (shim.at == 0 || number < shim.at || (shim.count > 0 && number >= shim.at + shim.count))
         return 0;
+    int once =
+        shim.once && number == shim.at ? REAL(open)(shim.once, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -2;
+    if (once == -1) {
+        shim.at = 0;
+        return 0;
+    }
+    if (once >= 0)
+        close(once);
     tell(what, number);
     errno = shim.error;
     return 1;
