@@ -196,7 +196,12 @@ int cli_main(int argc, char **argv)
         return 0;
     }
     int words = 0;
-    const CliCommand *command = find_command(argc, argv, &words);
+    const CliCommand *command = is_help(argv[1]) ? find_command(argc - 1, argv + 1, &words) : NULL;
+    if (command) {
+        char help[] = "--help", *asked[] = {argv[0], help, NULL};
+        return run(command, 2, asked);
+    }
+    command = find_command(argc, argv, &words);
     if (command)
         return run(command, argc - words, argv + words);
     return is_group(argv[1]) ? group_usage(argc, argv) : unknown_command(argv[1]);

@@ -131,7 +131,9 @@ char *cli_parse_time(const char *option, const char *text, gint64 now_us, GTimeZ
     }
     if (time) {
         g_autoptr(GDateTime) utc = g_date_time_to_utc(time);
-        return g_date_time_format(utc, "%Y-%m-%dT%H:%M:%SZ");
+        return g_strdup_printf("%04d-%02d-%02dT%02d:%02d:%02dZ", g_date_time_get_year(utc), g_date_time_get_month(utc),
+                               g_date_time_get_day_of_month(utc), g_date_time_get_hour(utc),
+                               g_date_time_get_minute(utc), g_date_time_get_second(utc));
     }
     g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE,
                 known ? "%s is '%s', but there is no such time in this time zone (%s)"

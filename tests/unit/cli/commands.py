@@ -31,8 +31,12 @@ class Commands(unittest.TestCase):
         return {**own, "STENO_SOCKET": self.fake.path, "TZ": "Europe/Berlin", "LC_ALL": "C.UTF-8"}
 
     def popen(self, *words, **more):
-        return subprocess.Popen([STENO, *words], cwd=self.at, env=self.environment(), text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
+        process = subprocess.Popen([STENO, *words], cwd=self.at, env=self.environment(), text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
+        late = threading.Timer(60, process.kill)  # so that a fault is a failure, not a test that hangs
+        late.start()
+        self.addCleanup(late.cancel)
+        return process
 
     def steno(self, *words, code=0, **more):
         """(stdout, stderr)"""
@@ -442,6 +446,7 @@ class Commands(unittest.TestCase):
         _, err = self.steno("key", "ad", code=2)
         self.assertIn("key add", err)
         self.steno("key", "--help")
+        self.assertEqual(self.steno("help", "key", "add"), self.steno("key", "add", "--help"))
         self.steno(code=2)
 
     def test_every_command_has_help(self):
