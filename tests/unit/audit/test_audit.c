@@ -406,8 +406,12 @@ static void test_every_failing_call(void **state)
             fault.for_good = i / 2 != 0;
             fault.fail_at = n;
             reopen(fixture);
-            for (int a = 0; a < 3; a++)
+            for (int a = 0; a < 3; a++) {
                 acknowledged += append(fixture, NULL);
+                /* What was refused can't be read either, unless cutting it off failed as well. */
+                if (!fault.for_good)
+                    assert_int_equal(good_entries(fixture), acknowledged);
+            }
             gboolean none_failed = fault.calls < n;
             fault.fail_at = 0;
             /* And it goes on as if nothing had been, in this process and in the next. */

@@ -232,6 +232,28 @@ static void test_groups(void **state)
     assert_null(steno_journal_recording_get(fixture->journal, "r4", NULL));
 }
 
+/* A row larger than any can be fails as a full disk would: what comes before and after it in the group goes, too. */
+static void test_failed_group_is_lost(void **state)
+{
+    Fixture *fixture = *state;
+    StenoJournal *journal = fixture->journal;
+    g_autofree char *large = g_strnfill(17 * 1024 * 1024, 'x');
+    g_autoptr(StenoJournalRecording) row = row_new("r2"), later = row_new("r3");
+    row->detail = json_pack("{s:s}", "large", large);
+    assert_refused(steno_journal_recording_add(journal, row, error), STENO_ERROR_JOURNAL);
+    assert_ok(steno_journal_begin(journal, error));
+    add_simple(journal, "r1");
+    assert_refused(steno_journal_recording_add(journal, row, error), STENO_ERROR_JOURNAL);
+    assert_refused(steno_journal_recording_add(journal, later, error), STENO_ERROR_JOURNAL);
+    assert_refused(steno_journal_commit(journal, error), STENO_ERROR_JOURNAL);
+    g_autofree char *none = fixture_sql_text(fixture, "SELECT count(*) FROM recording");
+    assert_string_equal(none, "0");
+    add_simple(journal, "r1");
+    assert_ok(steno_journal_begin(journal, error));
+    assert_ok(steno_journal_recording_add(journal, later, error));
+    assert_ok(steno_journal_commit(journal, error));
+}
+
 /* ---- events and deliveries --------------------------------------------------------------------------------------- */
 
 static void test_events(void **state)
@@ -430,6 +452,7 @@ int main(void)
         TEST(test_files_bytes),
         TEST(test_labels_must_be_strings),
         TEST(test_groups),
+        TEST(test_failed_group_is_lost),
         TEST(test_events),
         TEST(test_deliveries),
         TEST(test_idempotency),

@@ -256,6 +256,31 @@ static void test_damaged_is_set_aside(void **state)
     assert_int_equal(fixture_count_files(fixture, ".damaged"), 2);
 }
 
+/* The log beside a damaged journal may hold what was last acknowledged: it is kept as it was found. */
+static void test_log_of_a_damaged_journal_is_kept(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *wal = g_strconcat(fixture->path, "-wal", NULL), *before = NULL, *after = NULL;
+    gsize bytes, bytes_after;
+    guint8 garbage[4096];
+    make_journal(fixture, 100);
+    fixture_open(fixture);
+    g_autoptr(StenoJournalRecording) row = row_new("last");
+    assert_ok(steno_journal_recording_add(fixture->journal, row, error));
+    (void)sqlite3_db_config(fixture->journal->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    fixture_close(fixture);
+    memset(garbage, 0x77, sizeof garbage);
+    for (goffset page = 4096; page < 100 * 4096; page += 4096)
+        overwrite(fixture, "", page, garbage, sizeof garbage);
+    assert_true(g_file_get_contents(wal, &before, &bytes, NULL) && bytes > 4096);
+    assert_int_equal(fixture_open(fixture), STENO_JOURNAL_SET_ASIDE);
+    g_autofree char *kept =
+        g_strconcat(strstr(steno_journal_damage(fixture->journal), "kept as ") + strlen("kept as "), "-wal", NULL);
+    assert_true(g_file_get_contents(kept, &after, &bytes_after, NULL));
+    assert_int_equal(bytes_after, bytes);
+    assert_memory_equal(after, before, bytes);
+}
+
 static void test_what_is_no_journal_is_set_aside(void **state)
 {
     Fixture *fixture = *state;
@@ -394,6 +419,7 @@ int main(void)
         TEST(test_later_version_is_refused),
         TEST(test_migrations),
         TEST(test_damaged_is_set_aside),
+        TEST(test_log_of_a_damaged_journal_is_kept),
         TEST(test_what_is_no_journal_is_set_aside),
         TEST(test_log_without_database_is_set_aside),
         TEST(test_any_changed_byte),
