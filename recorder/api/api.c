@@ -45,6 +45,9 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_RAW_ADOPT:
         ((Connection *)lws_get_opaque_user_data(wsi))->wsi = wsi;
         return 0;
+    case LWS_CALLBACK_SSL_INFO:
+        connection_shaken(lws_get_opaque_user_data(wsi), wsi);
+        return 0;
     case LWS_CALLBACK_RAW_RX:
         connection_received(lws_get_opaque_user_data(wsi), in, bytes);
         return 0;
@@ -79,6 +82,7 @@ static struct lws_vhost *make_vhost(StenoApi *api, const char *name, gboolean tl
     info.options = LWS_SERVER_OPTION_ONLY_RAW;
     if (tls)
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+    info.ssl_info_event_mask = SSL_CB_HANDSHAKE_DONE;
     info.timeout_secs = (unsigned int)api->config->api.idle_timeout_s;
     return lws_create_vhost(api->lws, &info);
 }

@@ -4,10 +4,18 @@
 #include "steno/base/clock.h"
 #include "steno/base/secret.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* ---- birth and death --------------------------------------------------------------------------------------------- */
+
+/* How long it may be open for a request that may come later. */
+static gint64 idle_timeout_us(const Connection *connection)
+{
+    return connection->api->config->api.idle_timeout_s * G_USEC_PER_SEC;
+}
 
 Connection *connection_new(StenoApi *api, int fd, gboolean is_unix, const char *address)
 {
@@ -26,7 +34,7 @@ Connection *connection_new(StenoApi *api, int fd, gboolean is_unix, const char *
     g_queue_init(&connection->out);
     g_hash_table_insert(api->connections, &connection->serial, connection);
     api->metrics.connections++;
-    connection_set_state(connection, CONNECTION_HEAD, REQUEST_TIMEOUT_US);
+    connection_set_state(connection, CONNECTION_HEAD, is_unix ? idle_timeout_us(connection) : REQUEST_TIMEOUT_US);
     return connection;
 }
 
@@ -125,13 +133,6 @@ void connection_check_time(Connection *connection, gint64 now_us)
         lws_callback_on_writable(connection->wsi);
         return;
     }
-    SSL *ssl = connection->is_unix ? NULL : lws_get_ssl(connection->wsi);
-    if (connection->state == CONNECTION_HEAD && !connection->heard && (!ssl || SSL_is_init_finished(ssl))) {
-        /* It shook hands in time, and keeps the connection for later. */
-        connection->heard = TRUE;
-        connection->deadline_us = now_us + connection->api->config->api.idle_timeout_s * G_USEC_PER_SEC;
-        return;
-    }
     connection->api->metrics.sse_cut_off += connection->state == CONNECTION_SSE;
     connection_kill(connection);
 }
@@ -208,6 +209,14 @@ static void read_input(Connection *connection)
         else if (before == CONNECTION_BODY)
             read_body(connection);
     } while (connection->state != before);
+}
+
+void connection_shaken(Connection *connection, struct lws *wsi)
+{
+    /* A client that waits for our acknowledgement before it sends its request is not to wait for 40 ms. */
+    int on = 1;
+    (void)setsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+    connection->deadline_us = steno_clock_mono_us() + idle_timeout_us(connection);
 }
 
 void connection_received(Connection *connection, const char *data, gsize bytes)
@@ -305,7 +314,7 @@ static int answered(Connection *connection)
         connection_set_state(connection, CONNECTION_LINGER, LINGER_US);
         return 0;
     }
-    connection_set_state(connection, CONNECTION_HEAD, connection->api->config->api.idle_timeout_s * G_USEC_PER_SEC);
+    connection_set_state(connection, CONNECTION_HEAD, idle_timeout_us(connection));
     read_input(connection);
     return 0;
 }

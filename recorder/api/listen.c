@@ -189,18 +189,6 @@ static void describe_peer(const struct sockaddr_storage *peer, socklen_t bytes, 
         g_strlcpy(text, "unix", size);
 }
 
-/*
- * Small pieces go at once, both ways: an answer's last one without waiting for the client to acknowledge the one
- * before; and a client that waits so before it sends its request, having sent the end of its handshake, is not kept for
- * 40 ms.
- */
-static void hurry(int fd)
-{
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
-}
-
 static void adopt(StenoApi *api, const Listener *listener, int fd, const char *address)
 {
     Connection *connection = connection_new(api, fd, listener->is_unix, address);
@@ -247,8 +235,9 @@ void listen_accept(StenoApi *api, struct lws *wsi)
             }
             return;
         }
+        int on = 1; /* an answer's last piece must not wait for the client to acknowledge the one before */
         if (!listener->is_unix)
-            hurry(fd);
+            (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         char address[NI_MAXHOST];
         describe_peer(&peer, bytes, address, sizeof(address));
         adopt(api, listener, fd, address);

@@ -134,6 +134,8 @@ struct Connection {
 /* ---- connection.c ------------------------------------------------------------------------------------------------ */
 
 Connection *connection_new(StenoApi *api, int fd, gboolean is_unix, const char *address);
+/* Its TLS handshake is done. */
+void connection_shaken(Connection *connection, struct lws *wsi);
 void connection_received(Connection *connection, const char *data, gsize bytes);
 /* -1: close it. */
 int connection_writable(Connection *connection);
