@@ -49,8 +49,10 @@ gboolean journal_sync_parent(const char *path, GError **error);
 
 typedef enum { OPEN_GOOD, OPEN_DAMAGED, OPEN_FAILED } OpenResult;
 
-/* TRUE when this answer of SQLite says that the file is no sound database, rather than that the machine has trouble. */
-gboolean journal_is_damage(int rc);
+/* A journal whose file is not open yet; takes lock_fd. */
+StenoJournal *journal_new(const char *path, const char *owner, int lock_fd);
+/* Judges and opens its file. *damage (caller frees) says why it is DAMAGED, *error why it FAILED. */
+OpenResult journal_open_file(StenoJournal *journal, StenoJournalHow *how, char **damage, GError **error);
 
 /* ---- schema.c ---------------------------------------------------------------------------------------------------- */
 

@@ -22,7 +22,8 @@ static const char settings[] = "PRAGMA synchronous = FULL; PRAGMA foreign_keys =
                                "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; "
                                "PRAGMA journal_size_limit = 16777216";
 
-gboolean journal_is_damage(int rc)
+/* This answer of SQLite says that the file is no sound database, rather than that the machine has trouble. */
+static gboolean is_damage(int rc)
 {
     switch (rc & 0xff) {
     case SQLITE_CORRUPT:
@@ -52,7 +53,7 @@ static OpenResult answer(Opening *opening, int rc, const char *doing, GError **e
     StenoJournal *journal = opening->journal;
     if (rc == SQLITE_OK)
         return OPEN_GOOD;
-    if (journal_is_damage(rc)) {
+    if (is_damage(rc)) {
         if (!opening->damage)
             opening->damage = g_strdup_printf("%s: %s", doing, sqlite3_errmsg(journal->db));
         g_clear_error(error);
@@ -213,27 +214,37 @@ static int seed_events(sqlite3 *db)
     return sqlite3_exec(db, sql, NULL, NULL, NULL);
 }
 
-static gboolean open_or_renew(StenoJournal *journal, StenoJournalHow *how, GError **error)
+OpenResult journal_open_file(StenoJournal *journal, StenoJournalHow *how, char **damage, GError **error)
 {
     Opening opening = {.journal = journal};
     OpenResult result = open_database(&opening, error);
     *how = opening.how;
+    *damage = opening.damage;
+    if (result == OPEN_GOOD)
+        (void)sqlite3_db_config(journal->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
+    return result;
+}
+
+static gboolean open_or_renew(StenoJournal *journal, StenoJournalHow *how, GError **error)
+{
+    g_autofree char *damage = NULL, *damage_of_new = NULL;
+    OpenResult result = journal_open_file(journal, how, &damage, error);
     if (result == OPEN_DAMAGED) {
-        g_autofree char *damage = g_steal_pointer(&opening.damage), *name = NULL;
+        g_autofree char *name = NULL;
         disconnect(journal);
         if (!journal_set_aside(journal->path, &name, error))
             return FALSE;
         journal->damage = g_strdup_printf("%s; it is kept as %s", damage, name);
+        result = journal_open_file(journal, how, &damage_of_new, error);
         *how = STENO_JOURNAL_SET_ASIDE;
-        result = open_database(&opening, error);
-        if (result == OPEN_GOOD)
-            result = answer(&opening, seed_events(journal->db), "numbering its events", error);
+        int rc = result == OPEN_GOOD ? seed_events(journal->db) : SQLITE_OK;
+        if (rc != SQLITE_OK)
+            return query_set_error(error, journal->db, rc, journal->path, "numbering the events", NULL);
     }
     if (result == OPEN_DAMAGED)
         g_set_error(error, STENO_ERROR, STENO_ERROR_JOURNAL,
                     "making the journal %s: what was just written cannot be read again (%s): look at its disk",
-                    journal->path, opening.damage);
-    g_free(opening.damage);
+                    journal->path, damage_of_new);
     return result == OPEN_GOOD;
 }
 
@@ -242,22 +253,27 @@ static void finalize_statement(gpointer statement)
     (void)sqlite3_finalize(statement);
 }
 
+StenoJournal *journal_new(const char *path, const char *owner, int lock_fd)
+{
+    StenoJournal *journal = g_new0(StenoJournal, 1);
+    journal->path = g_strdup(path);
+    journal->owner = g_strdup(owner);
+    journal->lock_fd = lock_fd;
+    journal->statements = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, finalize_statement);
+    return journal;
+}
+
 StenoJournal *steno_journal_open(const char *path, const char *owner, StenoJournalHow *how, GError **error)
 {
     int lock_fd = journal_lock(path, owner, error);
     if (lock_fd < 0)
         return NULL;
-    StenoJournal *journal = g_new0(StenoJournal, 1);
     StenoJournalHow opened;
-    journal->path = g_strdup(path);
-    journal->owner = g_strdup(owner);
-    journal->lock_fd = lock_fd;
-    journal->statements = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, finalize_statement);
+    StenoJournal *journal = journal_new(path, owner, lock_fd);
     if (!open_or_renew(journal, &opened, error)) {
         steno_journal_close(journal);
         return NULL;
     }
-    (void)sqlite3_db_config(journal->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
     if (how)
         *how = opened;
     return journal;

@@ -2,11 +2,10 @@
  * A journal of any bytes: opening it ends in a journal that can be used or in an error with words, and reading and
  * writing what was believed does no harm.
  */
-#include "steno/journal.h"
+#include "journal_internal.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <sqlite3.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,18 +165,43 @@ static void use(StenoJournal *journal)
     (void)steno_journal_recording_forget(journal, "r1", NULL);
 }
 
-static void try_file(const uint8_t *data, size_t bytes)
+/* All the way: what is damaged is set aside, and a new one made. */
+static void try_open(const char *path)
 {
     StenoJournalHow how = STENO_JOURNAL_OPENED;
     g_autoptr(GError) error = NULL;
-    g_autofree char *path = g_build_filename(folder, "j", NULL);
-    write_file(path, data, bytes);
     StenoJournal *journal = steno_journal_open(path, "ward-7", &how, &error);
     if (!journal != !!error || (journal && (how == STENO_JOURNAL_SET_ASIDE) != !!steno_journal_damage(journal)))
         abort();
     if (journal && how == STENO_JOURNAL_OPENED)
         use(journal);
     steno_journal_close(journal);
+}
+
+/* Judged only: the making of a new one takes SQLite longer than all the rest, and knows nothing of the old one's bytes.
+ */
+static void try_judge(const char *path)
+{
+    StenoJournalHow how = STENO_JOURNAL_OPENED;
+    g_autofree char *damage = NULL;
+    g_autoptr(GError) error = NULL;
+    StenoJournal *journal = journal_new(path, "ward-7", open("/dev/null", O_RDONLY | O_CLOEXEC));
+    OpenResult result = journal_open_file(journal, &how, &damage, &error);
+    if ((result == OPEN_DAMAGED) != !!damage || (result == OPEN_FAILED) != !!error)
+        abort();
+    if (result == OPEN_GOOD)
+        use(journal);
+    steno_journal_close(journal);
+}
+
+static void try_file(const uint8_t *data, size_t bytes)
+{
+    g_autofree char *path = g_build_filename(folder, "j", NULL);
+    write_file(path, data, bytes);
+    if (bytes > 0 && data[bytes - 1] % 16 != 0)
+        try_judge(path);
+    else
+        try_open(path);
     clean_up();
 }
 
