@@ -150,7 +150,7 @@ int journal_migrate(sqlite3 *db, const char *path, const Schema *schema, gboolea
     for (; rc == SQLITE_OK && version < schema->version; version++)
         rc = run_row(db, schema->migrations[version], version + 1);
     if (rc != SQLITE_OK)
-        query_set_error(error, NULL, rc, path, "migrating", NULL);
+        query_set_error(error, NULL, rc, path, "making the tables", NULL);
     return rc;
 }
 
