@@ -331,7 +331,7 @@ HttpResult http_chunks_read(HttpChunks *chunks, const char *data, gsize bytes, g
         if (c == '\n')
             result = end_of_chunk_line(chunks, body, max, fault);
         else if (chunks->line_bytes + 1 >= sizeof(chunks->line))
-            return bad(fault, 400, "a line of the chunked body is too long");
+            result = bad(fault, 400, "a line of the chunked body is too long");
         else
             chunks->line[chunks->line_bytes++] = c;
     }
