@@ -51,7 +51,7 @@ StenoJob *steno_job_start(const StenoJobSpec *spec, const StenoJobPlace *place, 
  * that does not answer within 3 s is killed); a capture without an ending goes on as the next part, when `record`; one
  * with an ending, or all when not `record`, is assembled (again) and stored; without a capture it starts anew, when
  * `record`, and else ends with NOTHING_RECORDED. No two recorders ever write one capture: each holds a lock in its
- * folder. Paused is what was recorded last; without that, as in spec. The root need not be writable yet, but the spool
+ * folder. Paused is what spec says, also for one that is taken over. The root need not be writable yet, but the spool
  * must be there (STORAGE_UNWRITABLE). spec may lack the token (it was known to processes that are dead): where it is
  * needed to go on, the state is "reconnecting" with TOKEN_NEEDED, until steno_job_update() brings one or reconnect_s
  * has passed.

@@ -109,7 +109,6 @@ void steno_job_stop(StenoJob *job, const char *end_reason)
 void steno_job_pause(StenoJob *job, gboolean paused)
 {
     job->paused = paused;
-    job->paused_by_owner = TRUE;
     job_send_pause(job);
 }
 

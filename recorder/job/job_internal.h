@@ -49,7 +49,7 @@ struct StenoJob {
     gint64 lost_mono_us; /* since when nothing is recorded; 0: it is */
     guint rejoins;
     gboolean awaiting_token;
-    gboolean paused, paused_by_owner;
+    gboolean paused; /* as its owner wants it */
     gboolean stopping;
     char *stop_reason; /* NULL: a resumed one that is not to record, without a reason */
 

@@ -236,10 +236,8 @@ static void on_hello(gpointer user, const json_t *hello)
     if (!job->taken_over || !first)
         return;
     /* What was asked for while nobody could be told. */
-    if (job->paused_by_owner && job->paused != its_pause)
+    if (job->paused != its_pause)
         job_send_pause(job);
-    else
-        job->paused = its_pause;
     job_send_update(job);
     if (job->stopping)
         job_stop_recording(job);
@@ -329,8 +327,6 @@ void job_record(StenoJob *job)
 
 static void take_recovery(StenoJob *job, Recovery *recovery)
 {
-    if (recovery->paused_known && !job->paused_by_owner)
-        job->paused = recovery->paused;
     const char *reason = recovery->end_reason ? recovery->end_reason
                          : job->stop_reason   ? job->stop_reason
                                               : "recorder-died";

@@ -143,45 +143,26 @@ void recorded_events_read(const char *capture, EventPosition after, EventPositio
     }
 }
 
-/* Most lines are about media: only those that may tell a state are parsed. */
-static void take_end_line(gpointer user, const char *line, gsize bytes)
+/* Most lines are about media: only those that may be the ending are parsed. */
+static void take_ending_line(gpointer user, const char *line, gsize bytes)
 {
-    RecordedEnd *end = user;
-    if (!g_strstr_len(line, (gssize)bytes, "\"state\"") && !g_strstr_len(line, (gssize)bytes, "\"ended\""))
+    json_t **ending = user;
+    if (!g_strstr_len(line, (gssize)bytes, "\"ended\""))
         return;
     json_t *event = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, NULL);
-    const char *name = json_string_value(json_object_get(event, "event"));
-    const char *state = json_string_value(json_object_get(event, "state"));
-    if (g_strcmp0(name, "ended") == 0) {
-        json_decref(end->ended);
-        end->ended = json_incref(event);
-    } else if (g_strcmp0(name, "state") == 0 &&
-               (g_strcmp0(state, "paused") == 0 || g_strcmp0(state, "recording") == 0)) {
-        end->paused = state[0] == 'p';
-        end->recording = !end->paused;
+    if (g_strcmp0(json_string_value(json_object_get(event, "event")), "ended") == 0) {
+        json_decref(*ending);
+        *ending = json_incref(event);
     }
     json_decref(event);
 }
 
-void recorded_end_read(const char *capture, RecordedEnd *end)
+json_t *recorded_ending_read(const char *capture)
 {
-    g_autoptr(GArray) parts = job_capture_part_numbers(capture);
-    *end = (RecordedEnd){0};
-    for (guint i = parts->len; i-- > 0 && !end->paused && !end->recording;) {
-        RecordedEnd part = {0};
-        EventLines lines;
-        event_lines_init(&lines, take_end_line, &part);
-        read_file(capture, g_array_index(parts, guint, i), &lines);
-        event_lines_clear(&lines);
-        end->paused = part.paused;
-        end->recording = part.recording;
-        if (i + 1 == parts->len)
-            end->ended = g_steal_pointer(&part.ended);
-        recorded_end_clear(&part);
-    }
-}
-
-void recorded_end_clear(RecordedEnd *end)
-{
-    g_clear_pointer(&end->ended, json_decref);
+    json_t *ending = NULL;
+    EventLines lines;
+    event_lines_init(&lines, take_ending_line, &ending);
+    read_file(capture, job_capture_parts(capture), &lines);
+    event_lines_clear(&lines);
+    return ending;
 }

@@ -50,13 +50,7 @@ json_t *event_line_parse(const char *line, gsize bytes, guint part);
 void recorded_events_read(const char *capture, EventPosition after, EventPosition until,
                           void (*event)(gpointer user, json_t *event), gpointer user);
 
-/* What a capture tells of how its last recorder left it. */
-typedef struct {
-    json_t *ended;              /* the last part's ending, or NULL: {"end_reason", "error", "t", …} */
-    gboolean recording, paused; /* the last of these two states that was told; both FALSE: neither */
-} RecordedEnd;
-
-void recorded_end_read(const char *capture, RecordedEnd *end);
-void recorded_end_clear(RecordedEnd *end);
+/* The ending that the last part of a capture tells, {"end_reason", "error", "t", …}, or NULL. Caller unrefs. */
+json_t *recorded_ending_read(const char *capture);
 
 #endif

@@ -117,19 +117,15 @@ static void take_ending(const json_t *ending, Recovery *recovery)
 static void look_at_capture(const char *capture, const char *root, guint parts, const StenoJobSpec *spec,
                             gboolean record, gint64 now_wall_us, Recovery *recovery)
 {
-    json_t *ending = job_ending_read(capture);
-    RecordedEnd end;
-    recorded_end_read(capture, &end);
-    recovery->paused = end.paused;
-    recovery->paused_known = end.paused || end.recording;
+    json_t *ending = job_ending_read(capture), *ended = recorded_ending_read(capture);
     recovery->step = RECOVERY_ASSEMBLE;
     if (ending) {
         take_ending(ending, recovery);
         if (is_delivered(capture, root))
             recovery->step = RECOVERY_DELIVERED;
-    } else if (end.ended) {
-        take_ending(end.ended, recovery);
-        if (record && is_still_time(recovery, end.ended, parts, spec, now_wall_us))
+    } else if (ended) {
+        take_ending(ended, recovery);
+        if (record && is_still_time(recovery, ended, parts, spec, now_wall_us))
             recovery->step = RECOVERY_RECORD;
     } else if (record) {
         recovery->step = RECOVERY_RECORD;
@@ -139,7 +135,7 @@ static void look_at_capture(const char *capture, const char *root, guint parts, 
         g_clear_error(&recovery->error);
     }
     json_decref(ending);
-    recorded_end_clear(&end);
+    json_decref(ended);
 }
 
 gboolean recovery_look(const char *capture, const char *root, const StenoJobSpec *spec, gboolean record,

@@ -19,10 +19,9 @@ typedef enum {
 
 typedef struct {
     RecoveryStep step;
-    char *folder;                  /* DONE: where the files are */
-    char *end_reason;              /* when it is known */
-    GError *error;                 /* the recording's own, as it was told */
-    gboolean paused, paused_known; /* what its recorders told last */
+    char *folder;     /* DONE: where the files are */
+    char *end_reason; /* when it is known */
+    GError *error;    /* the recording's own, as it was told */
 } Recovery;
 
 /*

@@ -83,10 +83,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     recorded_events_read(capture, last, (EventPosition){0, 0}, take_event, &last);
     if (last.part != 3 || last.seq < known)
         abort();
-    RecordedEnd end;
-    recorded_end_read(capture, &end);
-    if (end.paused && end.recording)
+    json_t *ending = recorded_ending_read(capture);
+    if (ending && strcmp(json_string_value(json_object_get(ending, "event")), "ended") != 0)
         abort();
-    recorded_end_clear(&end);
+    json_decref(ending);
     return 0;
 }

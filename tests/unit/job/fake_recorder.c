@@ -2,7 +2,7 @@
  * A recorder that does on demand what a real one would not. The job's channel is its script: one a part, separated by
  * "|" (the last one serves all later parts), of words separated by ",":
  *
- *   hello        answers the start               mute         answers nothing, not even an attach
+ *   hello        answers the start               deaf         does not answer an attach
  *   rec          begins the part, tells "joining" and "recording"
  *   ev:N         tells N events                  lose:N       N events that are in the file, and told to nobody
  *   early:N      tells N events that never come into the file
@@ -35,7 +35,7 @@ typedef struct {
     char *id, *capture, *state;
     guint part, seq;
     gint64 zero;
-    gboolean mute, deaf_to_stop, paused, outlives;
+    gboolean deaf, deaf_to_stop, paused, outlives;
     guint64 frames, growth;
     int announced;
     char **words;
@@ -60,7 +60,7 @@ static void tell(Fake *fake, json_t *event, gboolean in_file, gboolean over_sock
         put_line(fake, event);
     if (over_socket) {
         g_ptr_array_add(fake->ring, json_incref(event));
-        if (fake->client && !fake->mute)
+        if (fake->client)
             (void)steno_ipc_send(fake->client, json_incref(event));
     }
     json_decref(event);
@@ -75,7 +75,7 @@ static void tell_state(Fake *fake, const char *state)
 
 static void hello(Fake *fake)
 {
-    if (!fake->mute)
+    if (!fake->deaf)
         (void)steno_ipc_send(fake->client, json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:s}", "event", "hello", "pid",
                                                      (int)getpid(), "id", fake->id, "state", fake->state, "paused",
                                                      fake->paused, "part", (int)fake->part, "version", "fake"));
@@ -106,14 +106,14 @@ static void end(Fake *fake, const char *reason, const char *error)
     tell(fake, event, TRUE, TRUE);
     if (fake->client)
         steno_ipc_flush(fake->client, 1000);
-    exit(0);
+    _exit(0);
 }
 
 static gboolean on_tick(gpointer user)
 {
     Fake *fake = user;
     fake->frames += fake->growth;
-    if (fake->client && !fake->mute)
+    if (fake->client)
         (void)steno_ipc_send(fake->client, json_pack("{s:s, s:i, s:I}", "event", "stats", "announced", fake->announced,
                                                      "frames", (json_int_t)fake->frames));
     return G_SOURCE_CONTINUE;
@@ -125,7 +125,7 @@ static void refuse(Fake *fake)
                          json_pack("{s:s, s:s, s:{s:s, s:s}}", "event", "ended", "end_reason", "join-failed", "error",
                                    "code", "conflict", "message", "another recorder is writing"));
     steno_ipc_flush(fake->client, 1000);
-    exit(5);
+    _exit(5);
 }
 
 static void figures(Fake *fake, guint64 growth, int announced)
@@ -143,8 +143,8 @@ static void events(Fake *fake, const char *word, gboolean in_file, gboolean over
 
 static void obey(Fake *fake, const char *word)
 {
-    if (strcmp(word, "mute") == 0)
-        fake->mute = TRUE;
+    if (strcmp(word, "deaf") == 0)
+        fake->deaf = TRUE;
     else if (strcmp(word, "hello") == 0)
         hello(fake);
     else if (strcmp(word, "rec") == 0)
@@ -220,7 +220,7 @@ static void attach(Fake *fake, const json_t *message)
 {
     json_int_t part = json_integer_value(json_object_get(message, "part"));
     json_int_t seq = json_integer_value(json_object_get(message, "seq"));
-    if (fake->mute)
+    if (fake->deaf)
         return;
     hello(fake);
     for (guint i = 0; i < fake->ring->len; i++) {
@@ -255,7 +255,7 @@ static void on_closed(gpointer user, const GError *error)
     Fake *fake = user;
     (void)error;
     if (!fake->outlives)
-        exit(0);
+        _exit(0);
     steno_ipc_free(g_steal_pointer(&fake->client));
     listen_again(fake);
 }

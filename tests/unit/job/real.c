@@ -113,8 +113,8 @@ static void it_is_left_taken_over_and_stopped(void **state)
     int pid = world_recorder(world);
     for (guint i = 0; i < 3; i++) {
         world_leave(world);
+        world->spec->paused = i % 2 == 0;
         world_resume(world, TRUE);
-        steno_job_pause(world->job, i % 2 == 0);
         world_await(world, i % 2 == 0 ? "state:paused" : "state:recording", i / 2 + 1);
         assert_int_equal(world_recorder(world), pid);
     }

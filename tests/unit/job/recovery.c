@@ -240,17 +240,6 @@ static void without_its_spool_nothing_is_said(void **state)
     assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_UNWRITABLE));
 }
 
-static void a_pause_is_remembered(void **state)
-{
-    const Disk *disk = *state;
-    Recovery recovery;
-    put_part(disk, 1, JOINED "{\"event\":\"state\",\"state\":\"paused\",\"seq\":2}\n");
-    put_part(disk, 2, "{\"event\":\"state\",\"state\":\"joining\",\"seq\":1}\n");
-    assert_true(recovery_look(disk->capture, disk->root, disk->spec, TRUE, NOW, &recovery, NULL));
-    assert_true(recovery.paused && recovery.paused_known);
-    recovery_clear(&recovery);
-}
-
 /* Removing is stopped after each step: whatever is left is lawful, and goes with the next look. */
 static void a_capture_is_forgotten_in_one_step(void **state)
 {
@@ -282,7 +271,6 @@ int main(void)
         TEST(half_a_forgotten_capture_is_none),
         TEST(the_stored_manifest_tells_how_it_ended),
         TEST(without_its_spool_nothing_is_said),
-        TEST(a_pause_is_remembered),
         TEST(a_capture_is_forgotten_in_one_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,7 @@ static void what_was_told_while_nobody_listened_comes_once(void **state)
 static void one_that_does_not_answer_is_killed_and_followed(void **state)
 {
     World *world = *state;
-    start_and_leave(world, "hello,rec,mute,wait|hello,rec,wait", "state:recording", 1);
+    start_and_leave(world, "deaf,hello,rec,wait|hello,rec,wait", "state:recording", 1);
     int pid = world_recorder(world);
     world_resume(world, TRUE);
     world_await(world, "state 2.2", 1);
@@ -127,19 +127,24 @@ static void it_may_be_taken_over_again_and_again(void **state)
     assert_int_equal(world_count(world, "state 1.1"), 1);
 }
 
+/* The owner remembers what it wants in the specification. */
 static void a_pause_outlives_both(void **state)
 {
     World *world = *state;
     world_start(world, "hello,rec,wait");
     world_await(world, "state:recording", 1);
-    steno_job_pause(world->job, TRUE);
-    world_await(world, "state:paused", 1);
     world_leave(world);
     assert_int_equal(kill(world_recorder(world), SIGKILL), 0);
     world_until(world, is_recorder_gone);
+    world->spec->paused = TRUE;
     world_resume(world, TRUE);
     world_await(world, "state 2.2", 1);
-    world_await(world, "state:paused", 2);
+    world_await(world, "state:paused", 1);
+    world_leave(world);
+    world->spec->paused = FALSE;
+    world_resume(world, TRUE);
+    world_await(world, "state 2.3", 1);
+    world_await(world, "state:recording", 2);
 }
 
 static void a_pause_asked_for_while_it_is_found_is_told(void **state)
@@ -159,6 +164,51 @@ static void a_recorder_that_another_was_faster_than_finds_it(void **state)
     world_await_done(world);
     assert_true(g_error_matches(world->error, STENO_ERROR, STENO_ERROR_CONFLICT));
     assert_non_null(world->folder);
+}
+
+/* ---- of another process ------------------------------------------------------------------------------------------ */
+
+/* A process of its own starts it and dies: the recorder is nobody's child of ours then. */
+static void start_and_die(World *world, const char *script)
+{
+    g_free(world->spec->channel);
+    world->spec->channel = g_strdup(script);
+    pid_t owner = fork();
+    if (owner == 0) {
+        world_start(world, script);
+        world_await(world, "state:recording", 1);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(owner, &status, 0), owner);
+    assert_int_equal(status, 0);
+    assert_true(world_recorder(world) > 0);
+    assert_int_equal(waitpid(world_recorder(world), &status, WNOHANG), -1);
+}
+
+static void another_processs_recorder_is_taken_over(void **state)
+{
+    World *world = *state;
+    start_and_die(world, "hello,rec,ev:2,wait|hello,rec,wait");
+    int pid = world_recorder(world);
+    world_resume(world, TRUE);
+    world_await(world, "updated", 1);
+    assert_int_equal(world_recorder(world), pid);
+    assert_int_equal(world_count(world, "talking"), 2);
+    assert_int_equal(kill(pid, SIGKILL), 0); /* its end is seen all the same */
+    world_await(world, "state 2.2", 1);
+    steno_job_stop(world->job, "stopped");
+    world_await_done(world);
+    assert_null(world->error);
+}
+
+static void another_processs_recorder_that_hangs_is_killed(void **state)
+{
+    World *world = *state;
+    start_and_die(world, "hello,rec,wait|hello,rec,wait");
+    assert_int_equal(kill(world_recorder(world), SIGSTOP), 0);
+    world_resume(world, TRUE);
+    world_await(world, "state 2.2", 1);
 }
 
 /* ---- the lock ---------------------------------------------------------------------------------------------------- */
@@ -227,6 +277,8 @@ int main(void)
         TEST(a_pause_outlives_both),
         TEST(a_pause_asked_for_while_it_is_found_is_told),
         TEST(a_recorder_that_another_was_faster_than_finds_it),
+        TEST(another_processs_recorder_is_taken_over),
+        TEST(another_processs_recorder_that_hangs_is_killed),
         TEST(nobody_else_is_ever_killed),
         TEST(a_lock_of_somebody_else_is_waited_for),
     };

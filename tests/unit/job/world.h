@@ -20,7 +20,7 @@ typedef struct {
     StenoJob *job;
     /* What was told, in order: "state:recording", "talking 1.3", "stalled", "done" … */
     GPtrArray *told;
-    json_t *last; /* the last event with a part and seq, or an error */
+    json_t *last;  /* the last event with a part and seq, or an error */
     gint64 frames; /* of the last figures */
     gboolean done;
     char *folder, *kept, *end_reason;
