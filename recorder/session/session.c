@@ -166,8 +166,7 @@ static void on_channel_state(gpointer user, StenoChannelState state, const GErro
     StenoSession *session = user;
     switch (state) {
     case STENO_CHANNEL_JOINING:
-        session_tell_state(session, "joining", error);
-        break;
+        break; /* told at the start */
     case STENO_CHANNEL_JOINED:
         on_joined(session);
         break;
@@ -463,8 +462,10 @@ StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPla
         session->second_timer = g_timeout_add_seconds(1, on_second, session);
         session->channel = connector->open(job, session->geofence, log, &channel_events, session, error);
     }
-    if (session->channel)
+    if (session->channel) {
+        session_tell_state(session, "joining", NULL);
         return session;
+    }
     steno_session_free(session);
     return NULL;
 }

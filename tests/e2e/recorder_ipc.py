@@ -205,6 +205,7 @@ def test_attach(case):
     assert ended["end_reason"] == "stopped" and ended["error"] is None, ended
     lines = recorder.lines()
     whole(lines)
+    assert lines[1][0]["state"] == "joining" and lines[1][0]["early"] is True, lines[1][0]
     assert lines[1][-1] == ended, f"last line {lines[1][-1]}, told {ended}"
     assert first.numbered() + second.numbered() == numbered(lines[1]), "what was told is not what stands in the capture"
     assert {"participant_joined", "track_added", "track_removed"} <= {e["event"] for e in second.numbered()}
@@ -401,6 +402,8 @@ def test_paused_and_reconnected(case):
     time.sleep(1)
     server.kill()
     recorder.client.wait_event("state", 40, state="reconnecting")
+    early = update(recorder, max_idle_s=100)[1]  # no part is open: it is the next one's first line
+    assert early["early"] is True and (early["part"], early["seq"]) == (2, 1), early
     server.start()
     publish(case, server, "Ada")
     after = recorder.client.wait_event("state", 40, state="reconnecting")[0]
@@ -410,6 +413,7 @@ def test_paused_and_reconnected(case):
     time.sleep(4)
     recorder.stop()
     whole(recorder.lines())
+    assert recorder.lines()[2][0] == early, recorder.lines()[2][0]
     folder, manifest = recorder.assemble(case)
     found = gaps(manifest, "paused") + gaps(manifest, "disconnected")
     found.sort()
