@@ -98,6 +98,8 @@ static gboolean check_argument(Ask *ask, const StenoCommandRow *row, const char 
     g_auto(GStrv) allowed = g_strsplit(command->arguments, " ", -1);
     gboolean in_path = is_path_member(row->path, name);
     if (!in_path && !g_strv_contains((const char *const *)allowed, name)) {
+        if (strcmp(name, "body") == 0 && json_is_object(value) && json_object_size(value) == 0)
+            return TRUE; /* clients that send {} with every POST */
         if (strcmp(name, "body") == 0)
             command_refuse(ask, STENO_ERROR_USAGE, ": this request has no body");
         else if (strcmp(name, "idempotency_key") == 0)

@@ -166,8 +166,9 @@ struct Recording {
     Model *model;
     double progress; /* of the assembly; < 0: there is none */
     gboolean paused;
-    guint timer; /* start_at, or the next try to store */
-    guint store_tries;
+    guint timer; /* start_at, or the next look at a spool that was not there */
+    guint looks;
+    gboolean record_later; /* what that look is for */
     enum { ASSEMBLY_NONE, ASSEMBLY_WAITING, ASSEMBLY_RUNNING } assembly;
     /* What is to be written, in order. */
     GQueue pending; /* of PendingEvent * */

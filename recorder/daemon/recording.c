@@ -7,11 +7,9 @@
 
 #include <string.h>
 
-/* A storage that fails (a server that is restarted, a full disk that is being cleaned) is tried again: 5, 10, … 300 s
- * apart, for about half an hour. Then the recording has failed, and its capture is kept. */
-#define STORE_RETRY_FIRST_S 5
-#define STORE_RETRY_MAX_S 300
-#define STORE_TRIES_MAX 12
+/* A spool that is not there (not mounted yet) is looked for again: 5, 10, … 300 s apart, for as long as it takes. */
+#define SPOOL_RETRY_FIRST_S 5
+#define SPOOL_RETRY_MAX_S 300
 
 static const StenoJobEvents job_events;
 
@@ -131,6 +129,14 @@ static void on_told(gpointer user, const char *type, json_t *data)
     outbox_event(user, type, data);
 }
 
+/* Assembling or storing can't go on, and is tried again: why is told until the next state. */
+static void tell_blocked(Recording *recording, json_t *error)
+{
+    json_decref(recording->row->error);
+    recording->row->error = json_incref(error);
+    outbox_dirty(recording, TRUE);
+}
+
 static void on_event(gpointer user, json_t *event)
 {
     Recording *recording = user;
@@ -156,6 +162,8 @@ static void on_event(gpointer user, json_t *event)
         recording->daemon->counts.recorder_restarts += !seq && strcmp(state, "reconnecting") == 0;
         set_state(recording, state, event);
     }
+    if (g_str_has_suffix(name, "_blocked"))
+        tell_blocked(recording, json_object_get(event, "error"));
     outbox_dirty(recording, FALSE);
 }
 
@@ -243,43 +251,33 @@ static gboolean is_storage_error(const GError *error)
            g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED);
 }
 
-static gboolean on_store_again(gpointer data)
+static gboolean on_look_again(gpointer data)
 {
     Recording *recording = data;
     recording->timer = 0;
-    recording_resume(recording, FALSE);
+    recording_resume(recording, recording->record_later);
     return G_SOURCE_REMOVE;
 }
 
-static void store_later(Recording *recording, const char *end_reason, const GError *error)
+static void look_later(Recording *recording, gboolean record, const GError *error)
 {
     StenoJournalRecording *row = recording->row;
-    guint delay_s = MIN(STORE_RETRY_FIRST_S << MIN(recording->store_tries, 10), STORE_RETRY_MAX_S);
-    recording->store_tries++;
-    steno_warning(recording->log, "cannot be stored yet, the next try is in %u s: %s", delay_s, error->message);
-    recording_set_text(&row->end_reason, end_reason);
-    recording_set_text(&row->desired, "stop");
-    set_state(recording, "storing", NULL);
+    guint delay_s = MIN(SPOOL_RETRY_FIRST_S << MIN(recording->looks, 10), SPOOL_RETRY_MAX_S);
+    recording->looks++;
+    recording->record_later = record;
+    steno_warning(recording->log, "cannot go on yet, the next look is in %u s: %s", delay_s, error->message);
     json_decref(row->error);
     row->error = steno_error_to_json(error);
     outbox_dirty(recording, TRUE);
-    recording->timer = g_timeout_add_seconds(delay_s, on_store_again, recording);
+    recording->timer = g_timeout_add_seconds(delay_s, on_look_again, recording);
 }
 
 static void on_done(gpointer user, const char *folder, const char *capture, const char *end_reason, const GError *error)
 {
     Recording *recording = user;
-    if (recording->ended)
-        return;
-    /* A second try knows of the first one's end only that it was. */
-    const char *reason =
-        recording->store_tries > 0 && recording->row->end_reason ? recording->row->end_reason : end_reason;
-    g_autofree char *kept = g_strdup(reason);
-    assemblies_release(recording);
-    if (!folder && capture && is_storage_error(error) && recording->store_tries < STORE_TRIES_MAX)
-        store_later(recording, kept, error);
-    else
-        recording_end(recording, folder, kept, error);
+    (void)capture;
+    if (!recording->ended)
+        recording_end(recording, folder, end_reason, error);
 }
 
 static const StenoJobEvents job_events = {
@@ -402,8 +400,8 @@ void recording_resume(Recording *recording, gboolean record)
     }
     if (ready && run_job(recording, TRUE, record, &error))
         return;
-    if (is_storage_error(error) && recording->store_tries < STORE_TRIES_MAX)
-        store_later(recording, recording->row->end_reason ? recording->row->end_reason : "stopped", error);
+    if (is_storage_error(error))
+        look_later(recording, record, error);
     else
         recording_end(recording, NULL, recording->row->end_reason ? recording->row->end_reason : "storage", error);
 }
