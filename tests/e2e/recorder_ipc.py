@@ -67,7 +67,7 @@ class Client:
 
 
 class Recorder:
-    """A steno-recorder of a Janus' room."""
+    """A steno-recorder, of a Janus' room when there is a server."""
 
     def __init__(self, case, server, part=1, capture="capture", finish_when_alone=False, zero_wall_us=0, **job):
         self.path = case.path(f"{capture}-{part}.sock")
@@ -82,8 +82,9 @@ class Recorder:
                                         str(listening.fileno())], pass_fds=[listening.fileno()], stderr=err,
                                        stdin=subprocess.DEVNULL)
         case.on_exit(procs.stop, self.process)
-        settings = {"id": ID, "platform": "janus", "url": server.url, "channel": str(janus.ROOM), "loopback": True,
-                    "token_secret": server.token_secret, **job}
+        settings = {"id": ID, "platform": "janus", "channel": str(janus.ROOM), "loopback": True, **job}
+        if server:
+            settings.update(url=server.url, token_secret=server.token_secret)
         self.client = Client(self.path, {"command": "start", "job": settings, "capture": self.capture, "part": part,
                                          "zero_wall_us": zero_wall_us, "finish_when_alone": finish_when_alone})
         listening.close()
@@ -494,6 +495,34 @@ def test_subscriptions(case):
         check.clean(path)
         streams[os.path.basename(path)] = sorted(s["codec_type"] for s in media.probe(path)["streams"])
     assert streams == {"Ada.webm": ["audio", "video"], "Bob.webm": ["audio", "video"], "Cee.webm": ["video"]}, streams
+
+
+def test_pushed(case):
+    """What is pushed comes in any case: what is not wanted of it is dropped, told, and taken up again."""
+    video, audio = clip(case)
+    sdp, port = case.path("all.sdp"), procs.free_ports(1)[0] & ~3
+    publisher = procs.start([os.path.join(steno.BUILD, "bin", "steno-publisher"), "--sdp-out", sdp, "--to",
+                             f"127.0.0.1:{port}", "--count", "1", "--video", video, "--audio", audio, "--loop"],
+                            stdout=subprocess.PIPE)
+    case.on_exit(procs.stop, publisher)
+    procs.await_true(lambda: os.path.exists(sdp) and os.path.getsize(sdp) > 0, 10, "the session description")
+    recorder = Recorder(case, None, platform="sdp", url=sdp, channel="pushed", loopback=False,
+                        subscribe_video=["none"])
+    recorder.client.wait_event("stats", 20, announced=1)
+    time.sleep(2)
+    start = recorder.client.events[0][0]
+    wanted = update(recorder, subscribe_video=[])[1]["t"] / 1e6
+    recorder.client.wait_event("stats", 20, len(recorder.client.events), announced=2)
+    time.sleep(3)
+    dropped = update(recorder, subscribe_video=["nobody"])[1]["t"] / 1e6
+    time.sleep(2)
+    recorder.stop()
+    folder, manifest = recorder.assemble(case)
+    path, zero = check.files(folder)[0], manifest["recording"]["zero_us"] / 1e6
+    check.clean(path)
+    pictures = packets(path)
+    assert wanted - start > 1.5 and pictures[0][1] and pictures[0][0] > wanted - zero - 0.05, pictures[0]
+    assert dropped - zero - 1.2 < pictures[-1][0] < dropped - zero + 0.15, f"{pictures[-1]}, dropped {dropped - zero}"
 
 
 def test_max_height(case):
