@@ -8,13 +8,6 @@
 /* An assembly that dies so often will die again. */
 #define CRASHES_MAX 3
 
-static gboolean is_of_storage(const GError *error)
-{
-    return g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FULL) ||
-           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_UNWRITABLE) ||
-           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED);
-}
-
 /* Another one has ended or is ending the same work: an assembly that is being killed, a thread of a job that was left.
  */
 static gboolean is_anothers(const GError *error)
@@ -64,7 +57,7 @@ static void on_delivered(gpointer user, const char *folder, const GError *error,
     job->delivery = NULL;
     if (error && was_anothers(job))
         return;
-    if (error && job->outlive && (is_of_storage(error) || is_anothers(error))) {
+    if (error && job->outlive && (steno_error_is_storage(error) || is_anothers(error))) {
         steno_warning(job->log, "storing is tried again, until it succeeds: %s", error->message);
         try_again(job, store_again);
         if (!is_anothers(error))
@@ -96,7 +89,7 @@ void job_store(StenoJob *job)
 
 static void assembly_failed(StenoJob *job, const GError *error, gboolean crashed)
 {
-    gboolean blocked = job->outlive && (is_of_storage(error) || is_anothers(error));
+    gboolean blocked = job->outlive && (steno_error_is_storage(error) || is_anothers(error));
     if (was_anothers(job))
         return;
     if (blocked || (crashed && ++job->crashes < CRASHES_MAX)) {

@@ -183,7 +183,9 @@ static void await_token(StenoJob *job, const GError *refused)
 /* Not the end yet: what it could not do, the next one may. */
 static gboolean goes_on(StenoJob *job, const char *end_reason, const GError *error)
 {
-    gboolean before = job->later || job->resumed;
+    /* A disk that fails for a moment ends nothing, where somebody will see to it that it does not fail for long. */
+    gboolean storage = steno_error_is_storage(error);
+    gboolean before = storage ? job->outlive : job->later || job->resumed;
     if (job->stopping || !before || left_ms(job) == 0)
         return FALSE;
     switch (recovery_rejoin(job->spec, end_reason, error)) {

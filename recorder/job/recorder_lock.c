@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define PROGRAM "steno-recorder"
@@ -29,18 +30,45 @@ gboolean recorder_lock_held(const char *capture)
     return held;
 }
 
-pid_t recorder_lock_pid(const char *capture)
+/* What was written there last, by a recorder that may be long dead: on a full disk the next one could not write. */
+static pid_t written_pid(int fd)
 {
     char text[24] = "";
+    gssize bytes = pread(fd, text, sizeof text - 1, 0);
+    gint64 pid = bytes > 0 ? g_ascii_strtoll(text, NULL, 10) : 0;
+    return pid > 1 && pid <= G_MAXINT32 ? (pid_t)pid : 0;
+}
+
+/* Who holds it, as the kernel tells: a line of /proc/locks. 0: it does not tell (a file system with numbers of its
+ * own).
+ */
+static pid_t holder_pid(int fd)
+{
+    struct stat status;
+    g_autofree char *locks = NULL;
+    if (fstat(fd, &status) != 0 || !g_file_get_contents("/proc/locks", &locks, NULL, NULL))
+        return 0;
+    g_auto(GStrv) lines = g_strsplit(locks, "\n", -1);
+    for (guint i = 0; lines[i]; i++) {
+        unsigned major_number, minor_number;
+        unsigned long long inode;
+        int pid;
+        if (sscanf(lines[i], "%*d: FLOCK %*s %*s %d %x:%x:%llu", &pid, &major_number, &minor_number, &inode) == 4 &&
+            inode == status.st_ino && major_number == major(status.st_dev) && minor_number == minor(status.st_dev))
+            return MAX(pid, 0);
+    }
+    return 0;
+}
+
+pid_t recorder_lock_pid(const char *capture)
+{
     int fd = open_lock(capture);
     if (fd < 0)
         return 0;
-    gssize bytes = pread(fd, text, sizeof text - 1, 0);
+    pid_t holder = holder_pid(fd);
+    pid_t pid = holder > 0 ? holder : written_pid(fd);
     close(fd);
-    if (bytes <= 0)
-        return 0;
-    gint64 pid = g_ascii_strtoll(text, NULL, 10);
-    return pid > 1 && pid <= G_MAXINT32 ? (pid_t)pid : 0;
+    return pid;
 }
 
 /* By its executable, also when an upgrade has replaced that; by its short name where a process that hides its memory

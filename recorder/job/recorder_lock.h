@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 gboolean recorder_lock_held(const char *capture);
-/* The pid that is written there, also when nobody holds it; 0: none. */
+/* Who holds it, or held it last; 0: nobody knows. */
 pid_t recorder_lock_pid(const char *capture);
 /* Is it a steno-recorder? */
 gboolean recorder_is_program(pid_t pid);

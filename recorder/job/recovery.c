@@ -32,6 +32,8 @@ Rejoin recovery_rejoin(const StenoJobSpec *spec, const char *end_reason, const G
                                          STENO_ERROR_NO_SUCH_CHANNEL,   STENO_ERROR_PROTOCOL,
                                          STENO_ERROR_MEDIA_UNREACHABLE, STENO_ERROR_CONNECTION_LOST};
     static const StenoError refusing[] = {STENO_ERROR_TOKEN_REFUSED, STENO_ERROR_TOKEN_EXPIRED};
+    if (steno_error_is_storage(error))
+        return REJOIN_AGAIN;
     if (g_strcmp0(end_reason, "join-failed") != 0)
         return REJOIN_NEVER;
     if (is_one_of(error, healing, G_N_ELEMENTS(healing)))
@@ -102,7 +104,8 @@ static gboolean is_still_time(const Recovery *recovery, const json_t *ended, gui
                               gint64 now_wall_us)
 {
     gint64 t_us = json_integer_value(json_object_get(ended, "t"));
-    return parts > 1 && recovery_rejoin(spec, recovery->end_reason, recovery->error) != REJOIN_NEVER &&
+    return (parts > 1 || steno_error_is_storage(recovery->error)) &&
+           recovery_rejoin(spec, recovery->end_reason, recovery->error) != REJOIN_NEVER &&
            now_wall_us - t_us < spec->reconnect_s * G_USEC_PER_SEC;
 }
 

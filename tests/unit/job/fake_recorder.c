@@ -6,6 +6,7 @@
  *   rec          begins the part, tells "joining" and "recording"
  *   ev:N         tells N events                  lose:N       N events that are in the file, and told to nobody
  *   early:N      tells N events that never come into the file
+ *   again        tells all its events once more
  *   torn         half a line, as a crash leaves it
  *   grow         figures each 50 ms, with more frames each time
  *   frozen       the same, without frames        idle         the same, but nothing is announced
@@ -141,6 +142,12 @@ static void events(Fake *fake, const char *word, gboolean in_file, gboolean over
         tell(fake, json_pack("{s:s, s:i}", "event", "talking", "n", n), in_file, over_socket);
 }
 
+static void tell_again(Fake *fake)
+{
+    for (guint i = 0; i < fake->ring->len; i++)
+        (void)steno_ipc_send(fake->client, json_incref(fake->ring->pdata[i]));
+}
+
 static void obey(Fake *fake, const char *word)
 {
     if (strcmp(word, "deaf") == 0)
@@ -155,6 +162,8 @@ static void obey(Fake *fake, const char *word)
         events(fake, word, TRUE, FALSE);
     else if (g_str_has_prefix(word, "early:"))
         events(fake, word, FALSE, TRUE);
+    else if (strcmp(word, "again") == 0)
+        tell_again(fake);
     else if (strcmp(word, "torn") == 0 && write(fake->events_fd, "{\"event\":\"tal", 13) != 13)
         abort();
     else if (strcmp(word, "grow") == 0)

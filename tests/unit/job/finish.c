@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void want(gpointer user)
 {
@@ -208,7 +209,16 @@ static void a_delivered_capture_is_verified_and_forgotten(void **state)
     world_leave(world);
     world->place.keep_capture = FALSE;
     world_forget_done(world);
+    /* Somebody else is still at it. */
+    int lock_fd = job_capture_lock(world->capture, NULL);
     world_resume(world, TRUE);
+    world_await(world, "state:storing", 2);
+    gint64 until = g_get_monotonic_time() + 300000;
+    while (g_get_monotonic_time() < until)
+        g_main_context_iteration(NULL, FALSE);
+    assert_false(world->done);
+    assert_int_equal(world_count(world, "storing_blocked"), 0);
+    close(lock_fd);
     world_await_done(world);
     assert_null(world->error);
     assert_int_equal(world_assemblies(world), 1);

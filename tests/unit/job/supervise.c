@@ -86,6 +86,14 @@ static void what_a_dead_recorder_could_not_tell_is_read_from_its_file(void **sta
     assert_int_equal(world_count(world, "talking"), 7);
 }
 
+static void what_is_told_again_is_not_passed_on(void **state)
+{
+    World *world = *state;
+    world_start(world, "hello,rec,ev:2,again,ev:1,wait");
+    world_await(world, "talking", 3);
+    assert_int_equal(world_count(world, "talking"), 3);
+}
+
 static void a_part_that_was_told_and_never_came_to_the_disk_is_not_used_again(void **state)
 {
     World *world = *state;
@@ -262,6 +270,7 @@ int main(void)
         TEST(an_update_carries_only_what_may_change),
         TEST(a_dead_recorder_is_followed_by_the_next_part),
         TEST(what_a_dead_recorder_could_not_tell_is_read_from_its_file),
+        TEST(what_is_told_again_is_not_passed_on),
         TEST(a_part_that_was_told_and_never_came_to_the_disk_is_not_used_again),
         TEST(one_that_always_dies_is_given_up),
         TEST(media_that_is_announced_and_not_captured_is_a_stall),

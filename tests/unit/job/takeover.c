@@ -169,14 +169,14 @@ static void a_recorder_that_another_was_faster_than_finds_it(void **state)
 /* ---- of another process ------------------------------------------------------------------------------------------ */
 
 /* A process of its own starts it and dies: the recorder is nobody's child of ours then. */
-static void start_and_die(World *world, const char *script)
+static void start_and_die(World *world, const char *script, const char *until, guint times)
 {
     g_free(world->spec->channel);
     world->spec->channel = g_strdup(script);
     pid_t owner = fork();
     if (owner == 0) {
         world_start(world, script);
-        world_await(world, "state:recording", 1);
+        world_await(world, until, times);
         _exit(0);
     }
     int status;
@@ -189,7 +189,7 @@ static void start_and_die(World *world, const char *script)
 static void another_processs_recorder_is_taken_over(void **state)
 {
     World *world = *state;
-    start_and_die(world, "hello,rec,ev:2,wait|hello,rec,wait");
+    start_and_die(world, "hello,rec,ev:2,wait|hello,rec,wait", "talking", 2);
     int pid = world_recorder(world);
     world_resume(world, TRUE);
     world_await(world, "updated", 1);
@@ -205,7 +205,7 @@ static void another_processs_recorder_is_taken_over(void **state)
 static void another_processs_recorder_that_hangs_is_killed(void **state)
 {
     World *world = *state;
-    start_and_die(world, "hello,rec,wait|hello,rec,wait");
+    start_and_die(world, "hello,rec,wait|hello,rec,wait", "state:recording", 1);
     assert_int_equal(kill(world_recorder(world), SIGSTOP), 0);
     world_resume(world, TRUE);
     world_await(world, "state 2.2", 1);
@@ -213,44 +213,78 @@ static void another_processs_recorder_that_hangs_is_killed(void **state)
 
 /* ---- the lock ---------------------------------------------------------------------------------------------------- */
 
-static void nobody_else_is_ever_killed(void **state)
+static int hold_lock(const World *world, int pid)
 {
-    World *world = *state;
-    g_autofree char *text = g_strdup_printf("%d\n", (int)getppid());
+    g_autofree char *text = g_strdup_printf("%d\n", pid);
     world_write(world->capture, "recorder.lock", text);
-    assert_false(recorder_lock_held(world->capture));
-    assert_false(recorder_lock_kill(world->capture)); /* nobody holds it */
     g_autofree char *path = g_build_filename(world->capture, "recorder.lock", NULL);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
-    assert_true(recorder_lock_held(world->capture));
-    assert_false(recorder_lock_kill(world->capture)); /* our parent is no recorder */
+    return fd;
+}
+
+/* Starts a program that holds the lock, whatever it calls itself. */
+static pid_t hold_lock_as(const World *world, const char *name)
+{
+    int fd = hold_lock(world, 0);
     pid_t child = fork();
     if (child == 0) {
-        execl("/bin/sleep", "steno-recorder", "60", NULL);
+        /* The lock is the child's own, not one that it shares with us. */
+        close(fd);
+        g_autofree char *path = g_build_filename(world->capture, "recorder.lock", NULL);
+        fd = open(path, O_RDWR);
+        while (flock(fd, LOCK_EX) != 0)
+            ;
+        execl("/bin/sleep", name, "60", NULL);
         _exit(127);
     }
-    g_autofree char *childs = g_strdup_printf("%d\n", (int)child);
-    assert_int_equal(pwrite(fd, childs, strlen(childs), 0), strlen(childs));
+    close(fd);
+    return child;
+}
+
+static void nobody_else_is_ever_killed(void **state)
+{
+    World *world = *state;
+    static const char *const nonsense[] = {"", "0\n", "1\n", "-1\n", "99999999999999999999\n", "x"};
+    for (guint i = 0; i < G_N_ELEMENTS(nonsense); i++) {
+        world_write(world->capture, "recorder.lock", nonsense[i]);
+        assert_false(recorder_lock_kill(world->capture));
+    }
+    int fd = hold_lock(world, getppid());
+    assert_true(recorder_lock_held(world->capture));
+    assert_false(recorder_lock_kill(world->capture)); /* it is ours */
+    close(fd);
+    assert_false(recorder_lock_held(world->capture));
+    pid_t child = hold_lock_as(world, "steno-recorder");
+    while (recorder_lock_pid(world->capture) != child)
+        g_usleep(1000);                               /* until then it is still ours */
     assert_false(recorder_lock_kill(world->capture)); /* whatever it calls itself */
     assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
     (void)kill(child, SIGKILL);
     (void)waitpid(child, NULL, 0);
+}
+
+/* The number in a lock that nobody holds, or that another holds, may have become another recorder's. */
+static void another_recorder_is_not_killed(void **state)
+{
+    World *world = *state;
+    start_and_leave(world, "hello,rec,wait", "state:recording", 1);
+    int pid = world_recorder(world);
+    World other = *world;
+    other.capture = g_build_filename(world->spool, "another", NULL);
+    g_autofree char *capture = other.capture;
+    int fd = hold_lock(&other, pid);
+    assert_false(recorder_lock_kill(other.capture));
     close(fd);
-    for (guint i = 0; i < 4; i++) {
-        static const char *const nonsense[] = {"", "0\n", "-1\n", "99999999999999999999\n"};
-        world_write(world->capture, "recorder.lock", nonsense[i]);
-        assert_false(recorder_lock_kill(world->capture));
-    }
+    assert_int_equal(recorder_lock_pid(other.capture), pid);
+    assert_false(recorder_lock_kill(other.capture));
+    assert_int_equal(world_recorder(world), pid);
 }
 
 static void a_lock_of_somebody_else_is_waited_for(void **state)
 {
     World *world = *state;
-    world_write(world->capture, "recorder.lock", "1\n");
-    g_autofree char *path = g_build_filename(world->capture, "recorder.lock", NULL);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    int fd = hold_lock(world, 1);
     g_free(world->spec->channel);
     world->spec->channel = g_strdup("hello,rec,wait");
     world_resume(world, TRUE);
@@ -280,6 +314,7 @@ int main(void)
         TEST(another_processs_recorder_is_taken_over),
         TEST(another_processs_recorder_that_hangs_is_killed),
         TEST(nobody_else_is_ever_killed),
+        TEST(another_recorder_is_not_killed),
         TEST(a_lock_of_somebody_else_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
