@@ -62,6 +62,13 @@ int steno_error_exit_code(const GError *error)
     return 1;
 }
 
+gboolean steno_error_is_storage(const GError *error)
+{
+    return g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FULL) ||
+           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_UNWRITABLE) ||
+           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED);
+}
+
 int steno_error_http_status(StenoError code)
 {
     return row_of(code)->http_status;

@@ -244,13 +244,6 @@ static void recording_end(Recording *recording, const char *folder, const char *
     outbox_dirty(recording, TRUE);
 }
 
-static gboolean is_storage_error(const GError *error)
-{
-    return g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_UNWRITABLE) ||
-           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FULL) ||
-           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED);
-}
-
 static gboolean on_look_again(gpointer data)
 {
     Recording *recording = data;
@@ -400,7 +393,7 @@ void recording_resume(Recording *recording, gboolean record)
     }
     if (ready && run_job(recording, TRUE, record, &error))
         return;
-    if (is_storage_error(error))
+    if (steno_error_is_storage(error))
         look_later(recording, record, error);
     else
         recording_end(recording, NULL, recording->row->end_reason ? recording->row->end_reason : "storage", error);

@@ -104,6 +104,8 @@ class Run:
             raise procs.Timeout(f"{late}: {self.show(id_)}; {self.daemon.tail()}")
         told = self.show(id_)
         self.truth(told)
+        # What fails once ends nothing.
+        assert self.lasting or told["state"] == "completed", f"{self.words}: {told['state']}: {told['error']}"
         code = self.daemon.stop(seconds=HANG)
         assert code == 0, f"{self.words}: stenod ended with {code}: {self.daemon.tail()}"
         # What was told is what the next one finds.

@@ -34,6 +34,9 @@ const char *steno_error_words(StenoError code);
  */
 int steno_error_exit_code(const GError *error);
 
+/* Is it one of STORAGE_*: a disk or sink that may be well again later? NULL is not. */
+gboolean steno_error_is_storage(const GError *error);
+
 /* The HTTP status of an error of this domain. */
 int steno_error_http_status(StenoError code);
 
