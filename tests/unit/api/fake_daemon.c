@@ -1,6 +1,7 @@
 /*
  * What it does is chosen by the request. A recording's id: "slow" is answered after 300 ms, "never" when the daemon is
- * freed. POST …/pause tells an event; POST …/resume a thousand, of 1 KiB each. A start's body is echoed.
+ * freed. POST …/pause tells an event; POST …/resume a thousand, of 1 KiB each; who
+ * follows the recording "race" or "twice" gets an event while the answer is on its way. A start's body is echoed.
  */
 #include "fake_daemon.h"
 
@@ -18,6 +19,7 @@ struct StenoDaemon {
     const StenoDaemonWatch *watch;
     gpointer watcher;
     guint logins_refused;
+    gboolean disturbed;
 };
 
 typedef struct {
@@ -116,19 +118,51 @@ static void revoke_key(StenoDaemon *daemon, const char *id)
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
-static void tell(StenoDaemon *daemon, const char *recording, gsize filling)
+static void write_event(StenoDaemon *daemon, const char *recording, gsize filling)
 {
     g_autofree char *fill = g_strnfill(filling, 'x');
-    gint64 seq = (gint64)daemon->events->len + 1;
     const char *app = strcmp(recording, "other") == 0 ? "court" : "clinic";
-    json_t *event = json_pack("{ss,ss,ss,sI,s{ss,ss,ss}}", "type", "recording.paused", "timestamp",
-                              "2026-11-22T08:00:00.000Z", "id", "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV", "seq",
-                              (json_int_t)seq, "data", "recording", recording, "app", app, "fill", fill);
+    json_t *event =
+        json_pack("{ss,ss,ss,sI,s{ss,ss,ss}}", "type", "recording.paused", "timestamp", "2026-11-22T08:00:00.000Z",
+                  "id", "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV", "seq", (json_int_t)daemon->events->len + 1, "data",
+                  "recording", recording, "app", app, "fill", fill);
     g_ptr_array_add(daemon->events, event);
+}
+
+/* The last one that was written. */
+static gboolean tell_last(gpointer user)
+{
+    StenoDaemon *daemon = user;
+    const json_t *event = g_ptr_array_index(daemon->events, daemon->events->len - 1);
     char *line = json_dumps(event, JSON_COMPACT);
     if (daemon->watch)
-        daemon->watch->event(daemon->watcher, seq, app, "recording.paused", line);
+        daemon->watch->event(daemon->watcher, daemon->events->len,
+                             json_string_value(json_object_get(json_object_get(event, "data"), "app")),
+                             "recording.paused", line);
     free(line);
+    return G_SOURCE_REMOVE;
+}
+
+static void tell(StenoDaemon *daemon, const char *recording, gsize filling)
+{
+    write_event(daemon, recording, filling);
+    tell_last(daemon);
+}
+
+/* What happens while somebody who follows this recording is told what the journal has. */
+static void disturb(const Ask *ask, const char *name)
+{
+    StenoDaemon *daemon = ask->daemon;
+    const char *recording = json_string_value(json_object_get(ask->request->arguments, "recording"));
+    if (daemon->disturbed || g_strcmp0(recording, name) != 0)
+        return;
+    daemon->disturbed = TRUE;
+    if (strcmp(name, "race") == 0) { /* the journal was looked into, and the answer is not given yet */
+        tell(daemon, name, 1);
+    } else { /* in the journal now, and told much later */
+        write_event(daemon, name, 1);
+        g_timeout_add(300, tell_last, daemon);
+    }
 }
 
 static json_t *page(const Ask *ask)
@@ -239,7 +273,9 @@ static void fill_reply(Ask *ask)
         ask->reply->redirect_url = g_strdup("https://storage.example/manifest?signature=x");
         break;
     case STENO_COMMAND_EVENTS:
+        disturb(ask, "twice");
         ask->reply->body = page(ask);
+        disturb(ask, "race");
         break;
     case STENO_COMMAND_KEY_REVOKE:
         revoke_key(daemon, id);

@@ -263,6 +263,8 @@ def test_paths_and_heads(server):
                            (get + b"Host: x\r\nContent-Length: 1x\r\n\r\n", 400), (get + b"Host: x\r\nContent-Length: -1\r\n\r\n", 400),
                            (get + b"Host: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
                            (get + b"Host: x\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+                           (b"POST /v1/recordings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: " + basic(ADMIN).encode()
+                            + b"\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400),
                            (get + b"Host: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
                            (get + b"Host: x\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n", 400)):
         got = server.raw(data + b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n" * (expected == 400))
@@ -383,6 +385,15 @@ def test_events(server):
     server.ask("POST", "/v1/recordings/last/pause")
     for follower, first in zip(followers, (1, 6) * 3):
         assert follower.read(b'"recording":"last"').ids() == list(range(first, 3007)), follower.ids()[:5]
+    race = Events(server, "/v1/events?recording=race&after=0").read(b'"race"')
+    server.ask("POST", "/v1/recordings/race/pause")
+    assert race.read(b"id: 3008").ids() == [3007, 3008], race.ids()
+    with Server() as other:
+        twice = Events(other, "/v1/events?recording=twice&after=0")
+        twice.read(b"id: 1\n")
+        other.ask("GET", "/v1/recordings/slow")  # answered when that has been told
+        other.ask("POST", "/v1/recordings/twice/pause")
+        assert twice.read(b"id: 2\n").ids() == [1, 2], twice.ids()
     # A key that is revoked sees nothing more.
     revoked = Events(server, key=REVOKED)
     server.ask("DELETE", f"/v1/keys/{REVOKED[0]}")
