@@ -15,6 +15,7 @@ from steno_test.stenod import ENDED, Stenod
 ALIVE = 3          # recordings at a time
 LOST_MAX = 2.0     # s of a track before a kill
 RESUME_MAX = 5.0   # s until its next picture
+TELLING_MAX = 1800 # s until the last webhook came, after the last recording has ended
 LATE = 0.25        # s a picture may be on its way from the publisher through the SFU and the recorder
 
 
@@ -40,7 +41,7 @@ class Rounds:
                                  "secret_file": self.daemon.secret("hook.secret", "whsec_" + SECRET), "retry_first_ms": 100}]
         self.daemon.apps = [{"name": "clinic", "webhooks": ["hook"], "webhook": "hook"}]
         self.daemon.start()
-        self.alive, self.begun = [], 0
+        self.alive, self.ended, self.begun = [], [], 0
         self.worst_lost, self.worst_resume, self.kills = 0.0, 0.0, {"stenod": 0, "recorder": 0, "both": 0}
 
     def fill(self):
@@ -112,7 +113,11 @@ class Rounds:
             assert lost <= LOST_MAX + LATE, f"{life.id}: {lost:.2f} s lost before a kill"
             assert resumed <= RESUME_MAX, f"{life.id}: resumed after {resumed:.2f} s"
             assert told, f"{life.id}: the manifest tells no gap"
-        assert self.receiver.wait(life.id, ["recording.completed"], 60), f"{life.id}: its end was not told"
+        self.ended.append(life)
+
+    def judge_webhooks(self, life, seconds):
+        """A delay doubles with each failure, so that the last of thousands of events may take minutes."""
+        assert self.receiver.wait(life.id, ["recording.completed"], seconds), f"{life.id}: its end was not told"
         got = [e["seq"] for e in self.receiver.of(life.id)]
         sent = [e["seq"] for e in self.events(life.id)]
         assert got == sent, f"{life.id}: sent {sent}, came {got}"
@@ -130,6 +135,9 @@ class Rounds:
         for life in list(self.alive):
             self.flows(life)
             self.end(life)
+        begun = time.monotonic()
+        for life in self.ended:
+            self.judge_webhooks(life, max(1, TELLING_MAX - (time.monotonic() - begun)))
         assert not self.receiver.faults, self.receiver.faults
         states = {}
         for recording in self.daemon.recordings():

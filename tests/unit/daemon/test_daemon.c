@@ -97,7 +97,7 @@ static void test_start_fails(void **state)
         ask(STENO_COMMAND_RECORDING_START, "{'body': {'app': 'clinic', 'platform': 'janus-1', 'channel': '1'}}"),
         STENO_ERROR_INTERNAL, "told to fail");
     assert_told("failed");
-    g_autofree char *id = begin("clinic", "1");
+    g_free(begin("clinic", "1"));
 }
 
 static void test_change(void **state)
@@ -152,17 +152,18 @@ static void test_one_a_channel(void **state)
 static void test_limits(void **state)
 {
     (void)state;
-    g_autofree char *court = begin("court", "1");
+    g_free(begin("court", "1"));
     assert_refused(
         ask(STENO_COMMAND_RECORDING_START, "{'body': {'app': 'court', 'platform': 'janus-1', 'channel': '2'}}"),
         STENO_ERROR_LIMIT_REACHED, "app 'court'");
-    g_autofree char *one = begin("clinic", "1"), *two = begin("clinic", "2");
+    g_autofree char *one = begin("clinic", "1");
+    g_free(begin("clinic", "2"));
     assert_refused(
         ask(STENO_COMMAND_RECORDING_START, "{'body': {'app': 'clinic', 'platform': 'janus-1', 'channel': '3'}}"),
         STENO_ERROR_LIMIT_REACHED, "limits.max_recordings");
     /* What is assembled and stored takes no place any more. */
     job_of(one)->events->state(job_of(one)->user, "assembling");
-    g_autofree char *three = begin("clinic", "3");
+    g_free(begin("clinic", "3"));
     /* A refusal leaves nothing behind. */
     g_autoptr(StenoDaemonReply) list = ask(STENO_COMMAND_RECORDING_LIST, "{}");
     assert_int_equal(json_array_size(json_object_get(list->body, "recordings")), 4);

@@ -40,7 +40,7 @@ static void test_start_unwritten(void **state)
     g_autoptr(StenoDaemonReply) ready = ask(STENO_COMMAND_READY, "{}");
     assert_true(json_is_false(json_object_get(ready->body, "ready")));
     fixture.journal_fails = FALSE;
-    g_autofree char *id = begin("clinic", "1");
+    g_free(begin("clinic", "1"));
     g_autoptr(StenoDaemonReply) again = ask(STENO_COMMAND_READY, "{}");
     assert_true(json_is_true(json_object_get(again->body, "ready")));
 }
@@ -164,9 +164,11 @@ static void test_restart(void **state)
     tell_recording(job_of(two));
     g_autofree char *arguments = g_strdup_printf("{'id': '%s'}", two);
     g_autoptr(StenoDaemonReply) paused = ask(STENO_COMMAND_RECORDING_PAUSE, arguments);
+    assert_null(paused->error);
     tell(job_of(two), 1, 2, "'event': 'state', 'state': 'paused'");
     g_autofree char *other = g_strdup_printf("{'id': '%s'}", one);
     g_autoptr(StenoDaemonReply) stopped = ask(STENO_COMMAND_RECORDING_STOP, other);
+    assert_null(stopped->error);
     fixture_turn();
     fixture_restart();
     assert_true(job_of(one)->resumed && !job_of(one)->record);

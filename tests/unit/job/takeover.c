@@ -272,13 +272,13 @@ static void another_recorder_is_not_killed(void **state)
     int pid = world_recorder(world);
     World other = *world;
     other.capture = g_build_filename(world->spool, "another", NULL);
-    g_autofree char *capture = other.capture;
     int fd = hold_lock(&other, pid);
     assert_false(recorder_lock_kill(other.capture));
     close(fd);
     assert_int_equal(recorder_lock_pid(other.capture), pid);
     assert_false(recorder_lock_kill(other.capture));
     assert_int_equal(world_recorder(world), pid);
+    g_free(other.capture);
 }
 
 static void a_lock_of_somebody_else_is_waited_for(void **state)
