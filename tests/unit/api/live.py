@@ -532,9 +532,9 @@ def test_client_certificates():
 
 
 def test_idle_connections():
-    wanted = 10_000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, wanted + 1000), hard))
+    wanted = min(10_000, hard - 1000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted + 1000, hard))
     with Server() as server:
         idle = []
         for i in range(wanted):
