@@ -48,7 +48,7 @@ struct StenoJob {
     GError *stalled;     /* why it was killed */
     gint64 lost_mono_us; /* since when nothing is recorded; 0: it is */
     guint rejoins;
-    gboolean awaiting_token;
+    gboolean awaiting_token, disk_failed;
     gboolean paused; /* as its owner wants it */
     gboolean stopping;
     char *stop_reason; /* NULL: a resumed one that is not to record, without a reason */

@@ -9,6 +9,8 @@
 
 /* A recorder closes its files in less; one that does not is killed, and they are as a crash leaves them. */
 #define STOP_MAX_S 60
+/* A disk that fails again within this time has failed all the while. */
+#define DISK_WELL_US (10 * G_USEC_PER_SEC)
 /* A recorder that finds another one, again and again: somebody else records into this spool. */
 #define CONFLICTS_MAX 5
 
@@ -186,6 +188,7 @@ static gboolean goes_on(StenoJob *job, const char *end_reason, const GError *err
     /* A disk that fails for a moment ends nothing, where somebody will see to it that it does not fail for long. */
     gboolean storage = steno_error_is_storage(error);
     gboolean before = storage ? job->outlive : job->later || job->resumed;
+    job->disk_failed |= storage;
     if (job->stopping || !before || left_ms(job) == 0)
         return FALSE;
     switch (recovery_rejoin(job->spec, end_reason, error)) {
@@ -245,6 +248,13 @@ static void on_hello(gpointer user, const json_t *hello)
         job_stop_recording(job);
 }
 
+/* It records; and where a disk failed, not only until that fails again. */
+static gboolean is_well(const StenoJob *job)
+{
+    gboolean records = g_strcmp0(job->state, "recording") == 0 || g_strcmp0(job->state, "paused") == 0;
+    return records && (!job->disk_failed || steno_clock_mono_us() - job->started_mono_us >= DISK_WELL_US);
+}
+
 static void on_event(gpointer user, json_t *event)
 {
     StenoJob *job = user;
@@ -253,9 +263,10 @@ static void on_event(gpointer user, json_t *event)
     if (g_strcmp0(name, "stats") == 0 && !json_object_get(event, "seq"))
         take_stats(job, event);
     job_take_event(job, event);
-    if (g_strcmp0(job->state, "recording") == 0 || g_strcmp0(job->state, "paused") == 0) {
+    if (is_well(job)) {
         job->lost_mono_us = 0;
         job->rejoins = job->conflicts = 0;
+        job->disk_failed = FALSE;
     }
 }
 

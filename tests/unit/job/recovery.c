@@ -109,6 +109,20 @@ static void a_capture_without_an_ending_goes_on(void **state)
     assert_step(disk, TRUE, RECOVERY_RECORD, NULL, -1);
 }
 
+static void put_failing(const Disk *disk, guint part, const char *reason, const char *code, gint64 t_us)
+{
+    g_autofree char *line =
+        g_strdup_printf("{\"event\":\"ended\",\"end_reason\":\"%s\",\"error\":{\"code\":\"%s\",\"message\":"
+                        "\"no\"},\"seq\":1,\"t\":%" G_GINT64_FORMAT "}\n",
+                        reason, code, t_us);
+    put_part(disk, part, line);
+}
+
+static void put_failed_join(const Disk *disk, guint part, const char *code, gint64 t_us)
+{
+    put_failing(disk, part, "join-failed", code, t_us);
+}
+
 static void an_ending_is_the_end(void **state)
 {
     const Disk *disk = *state;
@@ -119,18 +133,12 @@ static void an_ending_is_the_end(void **state)
              JOINED "{\"event\":\"ended\",\"end_reason\":\"storage\",\"error\":{\"code\":\"storage-full\",\"message\":"
                     "\"full\"},\"seq\":2}\n");
     assert_step(disk, TRUE, RECOVERY_ASSEMBLE, "storage", STENO_ERROR_STORAGE_FULL);
+    put_failing(disk, 1, "storage", "storage-full", NOW); /* that may have been for a moment */
+    assert_step(disk, TRUE, RECOVERY_RECORD, NULL, -1);
+    assert_step(disk, FALSE, RECOVERY_ASSEMBLE, "storage", STENO_ERROR_STORAGE_FULL);
     /* Another recorder came after it, and told none. */
     put_part(disk, 2, JOINED);
     assert_step(disk, TRUE, RECOVERY_RECORD, NULL, -1);
-}
-
-static void put_failed_join(const Disk *disk, guint part, const char *code, gint64 t_us)
-{
-    g_autofree char *line =
-        g_strdup_printf("{\"event\":\"ended\",\"end_reason\":\"join-failed\",\"error\":{\"code\":\"%s\",\"message\":"
-                        "\"no\"},\"seq\":1,\"t\":%" G_GINT64_FORMAT "}\n",
-                        code, t_us);
-    put_part(disk, part, line);
 }
 
 static void a_failed_join_of_a_later_one_is_tried_again_while_there_is_time(void **state)

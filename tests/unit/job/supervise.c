@@ -175,6 +175,36 @@ static void a_later_ones_failed_join_is_the_end_when_there_is_no_time(void **sta
     assert_non_null(world->folder);
 }
 
+static void a_disk_that_fails_for_a_moment_ends_nothing(void **state)
+{
+    World *world = *state;
+    world_start(world, "hello,rec,end:storage:storage-full|hello,rec,ev:1,wait");
+    world_await(world, "talking 2.3", 1);
+    const char *const order[] = {"state:recording", "state:storage-full", "state:reconnecting", "talking 2.3", NULL};
+    world_assert_order(world, order);
+}
+
+static void a_disk_that_fails_again_and_again_is_the_end(void **state)
+{
+    World *world = *state;
+    world->spec->reconnect_s = 2;
+    world_start(world, "hello,rec,end:storage:storage-full");
+    world_await_done(world);
+    assert_true(g_error_matches(world->error, STENO_ERROR, STENO_ERROR_STORAGE_FULL));
+    assert_string_equal(world->end_reason, "storage");
+    assert_in_range(world_count(world, "state:recording"), 3, 8); /* slower each time */
+}
+
+static void a_disk_that_fails_is_the_end_in_the_foreground(void **state)
+{
+    World *world = *state;
+    world->place.outlive = FALSE;
+    world_start(world, "hello,rec,end:storage:storage-full|hello,rec,wait");
+    world_await_done(world);
+    assert_true(g_error_matches(world->error, STENO_ERROR, STENO_ERROR_STORAGE_FULL));
+    assert_int_equal(world_count(world, "state:reconnecting"), 0);
+}
+
 static void a_token_that_is_lost_is_waited_for(void **state)
 {
     World *world = *state;
@@ -278,6 +308,9 @@ int main(void)
         TEST(the_first_recorders_failed_join_is_the_end),
         TEST(a_later_ones_failed_join_is_tried_again),
         TEST(a_later_ones_failed_join_is_the_end_when_there_is_no_time),
+        TEST(a_disk_that_fails_for_a_moment_ends_nothing),
+        TEST(a_disk_that_fails_again_and_again_is_the_end),
+        TEST(a_disk_that_fails_is_the_end_in_the_foreground),
         TEST(a_token_that_is_lost_is_waited_for),
         TEST(a_token_that_does_not_come_is_the_end),
         TEST(a_stop_while_nobody_records_ends_it),
