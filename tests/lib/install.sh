@@ -5,7 +5,7 @@ libglib2.0-dev libjansson-dev libssl-dev libcurl4-openssl-dev libnice-dev libsrt
 libwebsockets-dev libsqlite3-dev libconfig-dev python3-yaml
 libavformat-dev libavcodec-dev libavutil-dev libavfilter-dev libswscale-dev libswresample-dev"
 TEST_PACKAGES="libcmocka-dev python3 python3-numpy python3-jsonschema ffmpeg mandoc zsh fish"
-PEER_PACKAGES="janus janus-tools coturn chromium cron curl hey testssl.sh jq iproute2"
+PEER_PACKAGES="janus janus-tools coturn chromium cron curl hey testssl.sh jq"
 CLANG_PACKAGES="clang clang-14 llvm-14 libclang-rt-14-dev clang-format-14"
 BENCH_PACKAGES="nginx-light gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 libgstreamer1.0-dev"
