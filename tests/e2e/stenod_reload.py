@@ -67,7 +67,13 @@ def test_reload(case):
     assert daemon.recorders() == before, "recorders were replaced"
     # Somebody who joins after the upgrade is told by the new build.
     clips.publish(case, server, name="bob", tag=2)
-    procs.await_true(lambda: all(len(daemon.recording(i)["participants"]) == 2 for i in ids), 20, "bob in each recording")
+
+    def seen(recording):
+        pictures = [t["participant"] for t in recording["tracks"] if t["kind"] == "video" and t["width"]]
+        return len(recording["participants"]) == 2 and len(set(pictures)) == 2
+    procs.await_true(lambda: all(seen(daemon.recording(i)) for i in ids), 30, "bob's picture in each recording")
+    frames = {i: daemon.recording(i)["counts"]["frames"] for i in ids}
+    procs.await_true(lambda: all(daemon.recording(i)["counts"]["frames"] > frames[i] + 150 for i in ids), 30, "more of both")
     for id_ in ids:
         answer = daemon.ask("POST", f"/v1/recordings/{id_}/stop")
         assert answer.status in (200, 202), answer
