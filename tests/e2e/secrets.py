@@ -6,7 +6,9 @@ import re
 import time
 import urllib.parse
 
-from steno_test import janus, steno
+from steno_test import clips, janus, procs, steno
+from steno_test.receiver import SECRET, Receiver
+from steno_test.stenod import Stenod
 
 LIGHT = True
 TOKEN_SECRET = "planted-token-secret-5f1c9e"
@@ -24,7 +26,8 @@ def spellings(secret):
 def processes(but):
     """(what it is, its bytes) of every process' command line and environment, without the test's own."""
     for path in glob.glob("/proc/[0-9]*"):
-        if int(os.path.basename(path)) in but:
+        pid = int(os.path.basename(path))
+        if pid in but or procs.comm(pid) == "steno-publisher":
             continue
         for name in ("cmdline", "environ"):
             try:
@@ -115,3 +118,71 @@ def test_bare_token_is_refused(case):
     assert done.returncode == steno.exit_codes()["usage"], f"exit {done.returncode}: {done.stderr}"
     assert re.search(r"@FILE|@file", done.stderr), f"no hint at @FILE: {done.stderr}"
     assert DESCRIPTION not in done.stderr + done.stdout, "the token is repeated"
+
+
+def test_stenod(case):
+    """What stenod is given by files, by REST and by keys, through a reload and a crash; nothing of it dumps core."""
+    server = case.janus(token_secret=TOKEN_SECRET, api_secret=API_SECRET).start()
+    receiver = Receiver()
+    case.on_exit(receiver.close)
+    clips.publish(case, server)
+    daemon = Stenod(case)
+    daemon.top["log_level"] = "trace"
+    daemon.janus(server)
+    given = {os.path.join(daemon.folder, n) for n in ("janus-1.token-secret", "janus-1.api-secret", "hook.secret", "hook.app")}
+    application = "planted-application-secret-0c2"
+    daemon.webhooks = [{"name": "hook", "url": receiver.url, "secret_file": daemon.secret("hook.secret", "whsec_" + SECRET),
+                        "application_secret_file": daemon.secret("hook.app", application), "allow_http": True, "allow_private": True}]
+    daemon.apps = [{"name": "clinic", "webhooks": ["hook"], "webhook": "hook"}]
+    daemon.start()
+    first = daemon.admin_key()
+    key = daemon.key("operator")
+    token = janus.signed_token(TOKEN_SECRET, descriptors=(janus.VIDEOROOM, DESCRIPTION))
+    wanted = {"token secret": spellings(TOKEN_SECRET), "API secret": spellings(API_SECRET), "webhook secret": spellings(SECRET),
+              "application secret": spellings(application), "API key": spellings(key["secret"]),
+              "token": spellings(token) | spellings(DESCRIPTION)}
+    ids = [daemon.begin(janus.ROOM)["id"]]
+    body = {"app": "clinic", "platform": "janus-1", "channel": str(janus.ROOM), "profile": "given",
+            "token": {"source": "given", "value": token}}
+    answer = daemon.https("POST", "/v1/recordings", body, key=key)
+    assert answer.status == 201 and token.encode() not in answer.body, answer
+    ids.append(answer.json["id"])
+    # Where it does not belong, and where it is wrong, it is not repeated either.
+    wrong = [daemon.https("POST", "/v1/recordings", {**body, "token": {"source": "given", "value": [token]}}, key=key),
+             daemon.https("POST", "/v1/recordings", {**body, "channel": f"pin={token}", "colour": token}, key=key),
+             daemon.https("GET", "/v1/recordings", key={"id": key["id"], "secret": token})]
+    assert [a.status for a in wrong] == [400, 400, 401] and not any(token.encode() in a.body for a in wrong), wrong
+    found = []
+
+    def look():
+        found.extend(search(processes({os.getpid()}), wanted))
+        for pid in (daemon.process.pid, *daemon.recorders().values()):
+            with open(f"/proc/{pid}/limits") as f:
+                assert re.search(r"Max core file size +0 +0", f.read()), f"process {pid} may dump core"
+    for id_ in ids:
+        daemon.await_state(id_, "recording")
+    look()
+    daemon.reload()
+    look()
+    daemon.kill()
+    daemon.launch()
+    look()
+    fresh = janus.signed_token(TOKEN_SECRET, descriptors=(janus.VIDEOROOM, DESCRIPTION), lifetime=7200)
+    answer = daemon.https("PATCH", f"/v1/recordings/{ids[1]}", {"token": {"source": "given", "value": fresh}}, key=key)
+    assert answer.status == 200 and fresh.encode() not in answer.body, answer
+    wanted["fresh token"] = spellings(fresh)
+    procs.await_true(lambda: all(daemon.recording(i)["counts"]["frames"] for i in ids), 20, "frames")
+    for id_ in ids:
+        daemon.ask("POST", f"/v1/recordings/{id_}/stop")
+    for id_ in ids:
+        daemon.await_state(id_, "completed")
+        assert receiver.wait(id_, ["recording.completed"], 30), "no webhook"
+    look()
+    assert daemon.stop() == 0
+    found += search(((p, d) for p, d in files(daemon.folder, daemon.run) if p not in given), wanted)
+    found += search([("a webhook", str(receiver.got).encode())], wanted)
+    with open(daemon.log) as f:
+        log = f.read()
+    assert log.count(first["secret"]) == 1, "the first key is shown once"
+    case.figure(f"{len(log)} bytes of trace log searched, and the journal, the audit log, captures, files, webhooks")
+    assert not found, "; ".join(sorted(set(found))[:5])
