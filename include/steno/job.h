@@ -73,6 +73,11 @@ void steno_job_free(StenoJob *job);
 /* The captures below a spool: folders with a recording.json. Calls back with each path and recording.json. */
 void steno_job_captures(const char *spool, void (*found)(gpointer user, const char *capture, const json_t *recording),
                         gpointer user);
+/*
+ * Removes a capture whose recording has ended: its files are proven in storage, or nobody wants them. It is renamed
+ * away first, in one step, so that no half of it is ever taken for a recording. STORAGE_*.
+ */
+gboolean steno_job_capture_forget(const char *capture, GError **error);
 
 /*
  * Assembles a capture (again), in the folder `work` (NULL: CAPTURE/out), and stores the files below root: what `steno

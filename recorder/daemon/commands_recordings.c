@@ -253,15 +253,17 @@ gboolean command_recording_stop(StenoDaemon *daemon, Ask *ask)
 
 /* ---- forget ------------------------------------------------------------------------------------------------------ */
 
-static void forget_now(StenoDaemon *daemon, Ask *ask)
+/* with_files: also what was captured, and never became files. */
+static void forget_now(StenoDaemon *daemon, Ask *ask, gboolean with_files)
 {
     g_autoptr(GError) error = NULL;
     const char *id = ask_text(ask, "id");
     g_autofree char *capture = g_build_filename(daemon->config->top.spool_dir, id, NULL);
-    if (g_file_test(capture, G_FILE_TEST_IS_DIR)) {
+    gboolean captured = g_file_test(capture, G_FILE_TEST_IS_DIR);
+    if (captured && !with_files) {
         command_refuse(ask, STENO_ERROR_CONFLICT,
-                       "its media are only in the capture '%s': make files of it with `steno assemble`, or remove it; "
-                       "then forget the recording",
+                       "its media are only in the capture '%s': make files of it with `steno assemble`, or forget it "
+                       "with its files",
                        capture);
         return;
     }
@@ -269,6 +271,8 @@ static void forget_now(StenoDaemon *daemon, Ask *ask)
         command_refuse(ask, STENO_ERROR_STORAGE_FAILED, "the audit log cannot be written: nothing is forgotten");
         return;
     }
+    if (captured && !steno_job_capture_forget(capture, &ask->reply->error))
+        return;
     ask->audited = outbox_judge(daemon, steno_journal_recording_forget(daemon->journal, id, &error), &error);
     if (error)
         ask->reply->error = g_steal_pointer(&error);
@@ -280,7 +284,7 @@ static void on_files_deleted(gpointer user, const GError *error)
     if (ask->daemon && error)
         ask->reply->error = g_error_copy(error);
     else if (ask->daemon)
-        forget_now(ask->daemon, ask);
+        forget_now(ask->daemon, ask, TRUE);
     ask_done(ask);
 }
 
@@ -299,6 +303,6 @@ gboolean command_recording_forget(StenoDaemon *daemon, Ask *ask)
         retention_delete_files(daemon->retention, ask_text(ask, "id"), &ask->request->actor, on_files_deleted, ask);
         return FALSE;
     }
-    forget_now(daemon, ask);
+    forget_now(daemon, ask, FALSE);
     return TRUE;
 }

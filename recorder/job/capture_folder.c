@@ -225,7 +225,7 @@ static char *stored_path(const char *capture)
     return g_strdup_printf("%s/" STORED_PREFIX "%s", spool, id);
 }
 
-gboolean job_capture_forget(const char *capture, GError **error)
+gboolean steno_job_capture_forget(const char *capture, GError **error)
 {
     g_autofree char *stored = stored_path(capture);
     g_autofree char *spool = g_path_get_dirname(capture);

@@ -35,12 +35,7 @@ gboolean job_ending_write(const char *capture, const char *end_reason, const GEr
 /* {"end_reason", "error"}, or NULL. The caller owns the reference. */
 json_t *job_ending_read(const char *capture);
 
-/*
- * Lets a capture go whose files are proven in storage: it is renamed away first, in one step, so that no half of it is
- * ever taken for a recording. STORAGE_*.
- */
-gboolean job_capture_forget(const char *capture, GError **error);
-/* What an earlier job_capture_forget() left behind. */
+/* What an earlier steno_job_capture_forget() left behind. */
 void job_capture_forget_rest(const char *capture);
 /* Removes a capture's own files, and the folder when it is empty then. STORAGE_*. */
 gboolean job_capture_remove(const char *capture, GError **error);

@@ -3,6 +3,8 @@
 
 #include "capture_folder.h"
 
+#include "steno/job.h"
+
 #include <unistd.h>
 
 struct Delivery {
@@ -36,7 +38,7 @@ static void run(GTask *task, gpointer source, gpointer data, GCancellable *cance
         job_deliver(delivery->capture, delivery->assembled, delivery->root, cancellable, &delivery->folder,
                     &delivery->error) &&
         !delivery->config.keep_capture && !g_cancellable_is_cancelled(cancellable))
-        (void)job_capture_forget(delivery->capture, &delivery->warning);
+        (void)steno_job_capture_forget(delivery->capture, &delivery->warning);
     if (lock_fd >= 0)
         close(lock_fd);
     g_task_return_boolean(task, TRUE);

@@ -410,6 +410,26 @@ static void test_forget(void **state)
     assert_string_equal(audited, expected);
 }
 
+/* What was captured and never became files is nobody's to delete by the way. */
+static void test_forget_capture(void **state)
+{
+    (void)state;
+    g_autofree char *id = begin("clinic", "1");
+    g_autofree char *capture = g_build_filename(fixture.config->top.spool_dir, id, NULL);
+    g_autofree char *file = g_build_filename(capture, "recording.json", NULL);
+    assert_int_equal(g_mkdir_with_parents(capture, 0700), 0);
+    assert_true(g_file_set_contents(file, "{}", -1, NULL));
+    tell_failed(job_of(id), "storage", STENO_ERROR_CAPTURE_DAMAGED);
+    fixture_turn();
+    assert_state(id, "failed");
+    assert_refused(ask_id(STENO_COMMAND_RECORDING_FORGET, id, ""), STENO_ERROR_CONFLICT, "only in the capture");
+    assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
+    g_autoptr(StenoDaemonReply) forgotten = ask_id(STENO_COMMAND_RECORDING_FORGET, id, ", 'files': 'true'");
+    assert_null(forgotten->error);
+    assert_false(g_file_test(capture, G_FILE_TEST_EXISTS));
+    assert_refused(ask_id(STENO_COMMAND_RECORDING_GET, id, ""), STENO_ERROR_NOT_FOUND, "there is no recording");
+}
+
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
 static void test_keys(void **state)
@@ -469,11 +489,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_life),          TEST(test_failed),        TEST(test_start_fails), TEST(test_change),
-        TEST(test_one_a_channel), TEST(test_limits),        TEST(test_disk_low),    TEST(test_idempotency),
-        TEST(test_later),         TEST(test_later_stopped), TEST(test_assemblies),  TEST(test_isolation),
-        TEST(test_roles),         TEST(test_arguments),     TEST(test_files),       TEST(test_file_link),
-        TEST(test_forget),        TEST(test_keys),          TEST(test_logins),
+        TEST(test_life),          TEST(test_failed),         TEST(test_start_fails), TEST(test_change),
+        TEST(test_one_a_channel), TEST(test_limits),         TEST(test_disk_low),    TEST(test_idempotency),
+        TEST(test_later),         TEST(test_later_stopped),  TEST(test_assemblies),  TEST(test_isolation),
+        TEST(test_roles),         TEST(test_arguments),      TEST(test_files),       TEST(test_file_link),
+        TEST(test_forget),        TEST(test_forget_capture), TEST(test_keys),        TEST(test_logins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -257,7 +257,7 @@ static void a_capture_is_forgotten_in_one_step(void **state)
     put(disk->stored, "manifest.json", MANIFEST);
     assert_true(job_ending_write(disk->capture, "max-idle", NULL, NULL));
     put(disk->capture, "foreign", "not ours"); /* removing will stop here */
-    assert_false(job_capture_forget(disk->capture, NULL));
+    assert_false(steno_job_capture_forget(disk->capture, NULL));
     assert_false(g_file_test(disk->capture, G_FILE_TEST_EXISTS));
     assert_step(disk, TRUE, RECOVERY_DONE, "stopped", -1);
     g_autofree char *foreign = g_build_filename(disk->spool, ".stored-01ID", "foreign", NULL);
