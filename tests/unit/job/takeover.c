@@ -4,10 +4,12 @@
 #include "recorded_events.h"
 #include "recorder_lock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -233,8 +235,11 @@ static pid_t hold_lock_as(const World *world, const char *name)
         close(fd);
         g_autofree char *path = g_build_filename(world->capture, "recorder.lock", NULL);
         fd = open(path, O_RDWR);
-        while (flock(fd, LOCK_EX) != 0)
-            ;
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (flock(fd, LOCK_EX) != 0) {
+            if (errno != EINTR)
+                _exit(1);
+        }
         execl("/bin/sleep", name, "60", NULL);
         _exit(127);
     }
