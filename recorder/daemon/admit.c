@@ -36,6 +36,22 @@ static gboolean check_limits(const StenoDaemon *daemon, const Request *request, 
     return TRUE;
 }
 
+gboolean admit_only_one(const StenoDaemon *daemon, const Request *request, GError **error)
+{
+    GHashTableIter iter;
+    const Recording *recording;
+    g_hash_table_iter_init(&iter, daemon->recordings);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&recording)) {
+        const StenoJournalRecording *row = recording->row;
+        if (!recording->ended && strcmp(row->app, request->app) == 0 && strcmp(row->platform, request->platform) == 0 &&
+            strcmp(row->channel, request->channel) == 0 && strcmp(row->profile, request->profile) == 0) {
+            g_set_error_literal(error, STENO_ERROR, STENO_ERROR_ALREADY_RECORDING, row->id);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 gboolean admit_check(StenoDaemon *daemon, const Request *request, GError **error)
 {
     if (daemon->finishing) {

@@ -96,7 +96,7 @@ static gboolean start(StenoDaemon *daemon, Ask *ask, Request *taken, const char 
     /* Would it be possible at all? Secrets and settings are looked at before anything is promised. */
     g_autoptr(StenoJobSpec) spec = request_to_spec(request, daemon->config, row->id, FALSE, &error);
     recording_set_text(&ask->target, row->id);
-    if (!spec || (!later && !admit_check(daemon, request, &error)) ||
+    if (!spec || !admit_only_one(daemon, request, &error) || (!later && !admit_check(daemon, request, &error)) ||
         !outbox_judge(daemon, admit_write(ask, row, key, digest, &error), &error)) {
         recording_set_text(&ask->target, NULL);
         if (g_error_matches(error, STENO_ERROR, STENO_ERROR_ALREADY_RECORDING)) {

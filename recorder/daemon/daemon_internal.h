@@ -242,6 +242,11 @@ void outbox_clear(StenoDaemon *daemon);
 
 /* ---- admit.c ----------------------------------------------------------------------------------------------------- */
 
+/*
+ * Is its channel free? ALREADY_RECORDING (message: the other's id). The journal would refuse it as well; asked before
+ * the limits, so that who wants the channel recorded learns that it is.
+ */
+gboolean admit_only_one(const StenoDaemon *daemon, const Request *request, GError **error);
 /* May the request be started now? LIMIT_REACHED, DISK_LOW, SHUTTING_DOWN. */
 gboolean admit_check(StenoDaemon *daemon, const Request *request, GError **error);
 /* Adds its row, with the idempotency key (may be NULL) and the audit entry, in one transaction. */

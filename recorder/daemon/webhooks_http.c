@@ -3,10 +3,10 @@
 #include "target_guard.h"
 
 #include "steno/base/error.h"
+#include "steno/http.h"
 
 #include <curl/curl.h>
 #include <gio/gio.h>
-#include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,8 +21,7 @@ struct WebhookHttp {
     char *port;
     char *addresses; /* what was looked up last, as CURLOPT_RESOLVE has it; or NULL */
     gint64 addresses_until_mono_us;
-    CURLM *multi;
-    GSource *timer;
+    StenoHttpMulti *multi;
     GHashTable *posts; /* a set of Post */
 };
 
@@ -48,80 +47,6 @@ typedef struct {
     Post *post;
     GCancellable *cancellable;
 } Lookup;
-
-/* ---- sockets and time -------------------------------------------------------------------------------------------- */
-
-static void dispatch_finished(WebhookHttp *http);
-
-static void act(WebhookHttp *http, curl_socket_t fd, int events)
-{
-    int running;
-    curl_multi_socket_action(http->multi, fd, events, &running);
-    dispatch_finished(http);
-}
-
-static gboolean on_ready(gint fd, GIOCondition condition, gpointer user)
-{
-    int events = 0;
-    if (condition & (G_IO_IN | G_IO_HUP | G_IO_ERR))
-        events |= CURL_CSELECT_IN;
-    if (condition & G_IO_OUT)
-        events |= CURL_CSELECT_OUT;
-    if (condition & G_IO_ERR)
-        events |= CURL_CSELECT_ERR;
-    act(user, fd, events);
-    return G_SOURCE_CONTINUE; /* curl takes the source away when it is done with the socket */
-}
-
-static void source_clear(GSource **source)
-{
-    if (*source) {
-        g_source_destroy(*source);
-        g_source_unref(*source);
-        *source = NULL;
-    }
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_source)
-{
-    (void)easy;
-    WebhookHttp *http = user;
-    GSource *source = socket_source;
-    source_clear(&source);
-    if (what != CURL_POLL_REMOVE) {
-        GIOCondition condition = G_IO_HUP | G_IO_ERR;
-        if (what & CURL_POLL_IN)
-            condition |= G_IO_IN;
-        if (what & CURL_POLL_OUT)
-            condition |= G_IO_OUT;
-        source = g_unix_fd_source_new(fd, condition);
-        g_source_set_callback(source, G_SOURCE_FUNC(on_ready), http, NULL);
-        g_source_attach(source, NULL);
-    }
-    curl_multi_assign(http->multi, fd, source);
-    return 0;
-}
-
-static gboolean on_time(gpointer user)
-{
-    WebhookHttp *http = user;
-    source_clear(&http->timer);
-    act(http, CURL_SOCKET_TIMEOUT, 0);
-    return G_SOURCE_REMOVE;
-}
-
-static int on_timer(CURLM *multi, long timeout_ms, void *user)
-{
-    (void)multi;
-    WebhookHttp *http = user;
-    source_clear(&http->timer);
-    if (timeout_ms >= 0) {
-        http->timer = g_timeout_source_new((guint)timeout_ms);
-        g_source_set_callback(http->timer, on_time, http, NULL);
-        g_source_attach(http->timer, NULL);
-    }
-    return 0;
-}
 
 /* ---- what curl asks for ------------------------------------------------------------------------------------------ */
 
@@ -160,7 +85,7 @@ static void post_free(gpointer data)
     }
     if (post->lookup_timer)
         g_source_remove(post->lookup_timer);
-    curl_multi_remove_handle(post->http->multi, post->easy);
+    steno_http_multi_remove(post->http->multi, post->easy);
     curl_easy_cleanup(post->easy);
     curl_slist_free_all(post->headers);
     curl_slist_free_all(post->addresses);
@@ -195,8 +120,9 @@ static char *words_of(const Post *post, CURLcode code, long status)
     return g_strdup_printf("it answered %ld", status);
 }
 
-static void finish_transfer(Post *post, CURLcode code)
+static void on_ended(gpointer user, CURLcode code)
 {
+    Post *post = user;
     WebhookAnswer answer = {0};
     curl_off_t retry_after_s = 0;
     curl_easy_getinfo(post->easy, CURLINFO_RESPONSE_CODE, &answer.status);
@@ -213,35 +139,12 @@ static void finish_transfer(Post *post, CURLcode code)
     finish(post, &answer);
 }
 
-static void dispatch_finished(WebhookHttp *http)
-{
-    CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(http->multi, &left))) {
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        Post *post = NULL;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&post);
-        finish_transfer(post, message->data.result);
-    }
-}
-
-static void set_options(Post *post)
+static CURL *new_easy(Post *post)
 {
     const StenoConfigWebhook *settings = post->http->settings;
-    CURL *easy = post->easy;
-    curl_easy_setopt(easy, CURLOPT_URL, settings->url);
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, settings->allow_http ? "http,https" : "https");
-#else
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTPS | (settings->allow_http ? CURLPROTO_HTTP : 0)));
-#endif
-    /* None of the environment either: the guard would see its address only. */
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    CURL *easy = steno_http_easy_new(settings->url, settings->allow_http, settings->ca_file);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, post->headers);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, post->body);
@@ -253,9 +156,7 @@ static void set_options(Post *post)
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, post);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, post->message);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, post);
-    if (settings->ca_file)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, settings->ca_file);
+    return easy;
 }
 
 /* Gives the request to curl, with what is left of its time. */
@@ -266,7 +167,7 @@ static void start(Post *post)
     if (post->http->addresses)
         post->addresses = curl_slist_append(NULL, post->http->addresses);
     curl_easy_setopt(post->easy, CURLOPT_RESOLVE, post->addresses);
-    curl_multi_add_handle(post->http->multi, post->easy);
+    steno_http_multi_add(post->http->multi, post->easy, post);
 }
 
 /* ---- looking the name up ----------------------------------------------------------------------------------------- */
@@ -352,8 +253,7 @@ void webhook_http_post(WebhookHttp *http, const char *const *headers, char *body
     post->headers = curl_slist_append(post->headers, "Expect:");
     for (guint i = 0; headers[i]; i++)
         post->headers = curl_slist_append(post->headers, headers[i]);
-    post->easy = curl_easy_init();
-    set_options(post);
+    post->easy = new_easy(post);
     g_hash_table_add(http->posts, post);
     if (http->host && (!http->addresses || g_get_monotonic_time() > http->addresses_until_mono_us))
         look_up(post);
@@ -389,17 +289,11 @@ WebhookHttp *webhook_http_new(const StenoConfigWebhook *settings, GError **error
         g_set_error(error, STENO_ERROR, STENO_ERROR_CONFIG, "its ca_file '%s' cannot be read", settings->ca_file);
         return NULL;
     }
-    curl_global_init(CURL_GLOBAL_DEFAULT);
     WebhookHttp *http = g_new0(WebhookHttp, 1);
     http->settings = settings;
+    http->multi = steno_http_multi_new(NULL, (StenoHttpCeilings){.kept = WEBHOOK_CONNECTIONS_MAX}, on_ended);
     set_host(http);
     http->posts = g_hash_table_new_full(NULL, NULL, post_free, NULL);
-    http->multi = curl_multi_init();
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)WEBHOOK_CONNECTIONS_MAX);
     return http;
 }
 
@@ -408,9 +302,7 @@ void webhook_http_free(WebhookHttp *http)
     if (!http)
         return;
     g_hash_table_unref(http->posts);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, NULL);
-    curl_multi_cleanup(http->multi); /* closes idle connections; their sockets are not watched any more */
-    source_clear(&http->timer);
+    steno_http_multi_free(http->multi);
     g_free(http->host);
     g_free(http->port);
     g_free(http->addresses);

@@ -1,5 +1,5 @@
 /*
- * webhooks_http: POST requests to one endpoint, on the default main context (libcurl's multi interface).
+ * webhooks_http: POST requests to one endpoint, on the default main context (the room http).
  *
  * No redirects, no proxies, no cookies; TLS 1.2 or later, verified; each connection's address held against the target
  * guard. An endpoint has connections of its own: one that another endpoint was allowed to open is never shared. Names
