@@ -14,7 +14,7 @@ from steno_test.stenod import ENDED, STENOD, Stenod
 SHIM = os.path.join(steno.BUILD, "bin", "fault_shim.so")
 PROGRAMS = ("stenod", "steno-recorder", "steno-assemble")
 HANG = 10  # s that nothing may take longer than
-WORKERS = 4
+WORKERS = 8
 
 
 class Run:

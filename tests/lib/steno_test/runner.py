@@ -20,7 +20,7 @@ CI = os.environ.get("CI") == "true"
 
 PARTS = {"unit": "unit tests and corpora, release build", "asan": "the same, ASan and UBSan",
          "fuzz-short": "each fuzzer for 5 s", "e2e": "real Janus, real Chromium, the real command",
-         "fuzz": "each fuzzer for 60 s, with its speed", "bench": "density and join time", "long": "hundreds of kills"}
+         "fuzz": "each fuzzer for 60 s, with its speed", "bench": "density, join time, the API", "long": "hundreds of kills"}
 DEFAULT = ["unit", "asan", "fuzz-short", "e2e"]
 NEEDS = {"fuzz-short": "fuzzers", "fuzz": "fuzzers", "e2e": "peers", "long": "peers", "bench": "peers benches"}
 FUZZ_EXECS_MIN = 1000  # a second, each fuzzer
