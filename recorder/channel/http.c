@@ -1,31 +1,26 @@
-/* libcurl's multi interface on a GMainContext: curl tells which sockets and which time to watch, GLib watches. */
 #include "http.h"
 
 #include "steno/base/error.h"
+#include "steno/http.h"
 
 #include <curl/curl.h>
-#include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define CONNECT_TIMEOUT_S 5
 
 struct StenoHttp {
-    guint references; /* one of the owner, one while a `done` runs */
-    CURLM *multi;     /* NULL once freed by its owner */
-    GMainContext *context;
+    StenoHttpMulti *multi;
     char *ca_file;
     StenoGeofence *geofence;
     const StenoLog *log;
     struct curl_slist *headers;
-    GSource *timer;
     GHashTable *requests; /* a set of Request */
 };
 
 typedef struct {
     StenoHttp *http;
-    CURL *easy;
+    CURL *easy; /* NULL once it has ended */
     char *body;
     GString *answer;
     StenoHttpDone done;
@@ -34,80 +29,6 @@ typedef struct {
     gboolean refused, opened; /* by the geofence; a socket that it allowed */
     char message[CURL_ERROR_SIZE];
 } Request;
-
-/* ---- sockets and time -------------------------------------------------------------------------------------------- */
-
-static void dispatch_finished(StenoHttp *http);
-
-static void act(StenoHttp *http, curl_socket_t fd, int events)
-{
-    int running;
-    curl_multi_socket_action(http->multi, fd, events, &running);
-    dispatch_finished(http);
-}
-
-static gboolean on_ready(gint fd, GIOCondition condition, gpointer user)
-{
-    int events = 0;
-    if (condition & (G_IO_IN | G_IO_HUP | G_IO_ERR))
-        events |= CURL_CSELECT_IN;
-    if (condition & G_IO_OUT)
-        events |= CURL_CSELECT_OUT;
-    if (condition & G_IO_ERR)
-        events |= CURL_CSELECT_ERR;
-    act(user, fd, events);
-    return G_SOURCE_CONTINUE; /* curl takes the source away when it is done with the socket */
-}
-
-static void source_clear(GSource **source)
-{
-    if (*source) {
-        g_source_destroy(*source);
-        g_source_unref(*source);
-        *source = NULL;
-    }
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_source)
-{
-    (void)easy;
-    StenoHttp *http = user;
-    GSource *source = socket_source;
-    source_clear(&source);
-    if (what != CURL_POLL_REMOVE) {
-        GIOCondition condition = G_IO_HUP | G_IO_ERR;
-        if (what & CURL_POLL_IN)
-            condition |= G_IO_IN;
-        if (what & CURL_POLL_OUT)
-            condition |= G_IO_OUT;
-        source = g_unix_fd_source_new(fd, condition);
-        g_source_set_callback(source, G_SOURCE_FUNC(on_ready), http, NULL);
-        g_source_attach(source, http->context);
-    }
-    curl_multi_assign(http->multi, fd, source);
-    return 0;
-}
-
-static gboolean on_time(gpointer user)
-{
-    StenoHttp *http = user;
-    source_clear(&http->timer);
-    act(http, CURL_SOCKET_TIMEOUT, 0);
-    return G_SOURCE_REMOVE;
-}
-
-static int on_timer(CURLM *multi, long timeout_ms, void *user)
-{
-    (void)multi;
-    StenoHttp *http = user;
-    source_clear(&http->timer);
-    if (timeout_ms >= 0) {
-        http->timer = g_timeout_source_new((guint)timeout_ms);
-        g_source_set_callback(http->timer, on_time, http, NULL);
-        g_source_attach(http->timer, http->context);
-    }
-    return 0;
-}
 
 /* ---- one request ------------------------------------------------------------------------------------------------- */
 
@@ -176,8 +97,7 @@ static void request_free(gpointer data)
 {
     Request *request = data;
     if (request->easy) {
-        if (request->http->multi)
-            curl_multi_remove_handle(request->http->multi, request->easy);
+        steno_http_multi_remove(request->http->multi, request->easy);
         curl_easy_cleanup(request->easy);
     }
     if (request->body) {
@@ -192,16 +112,7 @@ static void request_free(gpointer data)
 
 static CURL *new_easy(StenoHttp *http, Request *request, const char *url, guint timeout_ms)
 {
-    CURL *easy = curl_easy_init();
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-    curl_easy_setopt(easy, CURLOPT_PROXY,
-                     ""); /* none of the environment either: the geofence would see its address only */
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    CURL *easy = steno_http_easy_new(url, TRUE, http->ca_file);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, http->headers);
@@ -210,9 +121,6 @@ static CURL *new_easy(StenoHttp *http, Request *request, const char *url, guint 
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, request);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->message);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
-    if (http->ca_file)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
     if (request->body) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(request->body));
@@ -238,50 +146,23 @@ void steno_http_request(StenoHttp *http, const char *url, char *body, guint time
     request->user = user;
     request->destroy = destroy;
     g_hash_table_add(http->requests, request);
-    curl_multi_add_handle(http->multi, request->easy);
+    steno_http_multi_add(http->multi, request->easy, request);
 }
 
-static void finish(Request *request, CURLcode code)
+static void on_ended(gpointer user, CURLcode code)
 {
+    Request *request = user;
     g_autoptr(GError) error = NULL;
     StenoHttpAnswer answer = {.body = request->answer->str, .bytes = request->answer->len};
+    g_hash_table_steal(request->http->requests, request); /* `done` may drop all others */
     if (code == CURLE_OK)
         curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &answer.status);
     else
         set_error(request, code, &error);
     answer.error = error;
+    g_clear_pointer(&request->easy, curl_easy_cleanup); /* its headers are the client's, and `done` may free that */
     request->done(request->user, &answer);
     request_free(request);
-}
-
-static void unref(StenoHttp *http)
-{
-    if (--http->references > 0)
-        return;
-    g_hash_table_unref(http->requests);
-    g_main_context_unref(http->context);
-    curl_slist_free_all(http->headers);
-    g_clear_pointer(&http->geofence, steno_geofence_unref);
-    g_free(http->ca_file);
-    g_free(http);
-}
-
-static void dispatch_finished(StenoHttp *http)
-{
-    http->references++;
-    CURLMsg *message;
-    int left;
-    while (http->multi && (message = curl_multi_info_read(http->multi, &left))) {
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        Request *request = NULL;
-        CURLcode code = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request);
-        curl_multi_remove_handle(http->multi, request->easy);
-        g_hash_table_steal(http->requests, request); /* `done` may drop all others */
-        finish(request, code);
-    }
-    unref(http);
 }
 
 /* ---- the client -------------------------------------------------------------------------------------------------- */
@@ -289,21 +170,13 @@ static void dispatch_finished(StenoHttp *http)
 StenoHttp *steno_http_new(GMainContext *context, const char *ca_file, StenoGeofence *geofence, const StenoLog *log)
 {
     StenoHttp *http = g_new0(StenoHttp, 1);
-    http->references = 1;
-    http->context = g_main_context_ref(context);
     http->ca_file = g_strdup(ca_file);
     http->geofence = geofence ? steno_geofence_ref(geofence) : NULL;
     http->log = log;
     http->requests = g_hash_table_new_full(NULL, NULL, request_free, NULL);
     http->headers = curl_slist_append(NULL, "Content-Type: application/json");
     http->headers = curl_slist_append(http->headers, "Expect:");
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    http->multi = curl_multi_init();
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)STENO_HTTP_CONNECTIONS_MAX);
+    http->multi = steno_http_multi_new(context, (StenoHttpCeilings){.per_host = STENO_HTTP_CONNECTIONS_MAX}, on_ended);
     return http;
 }
 
@@ -317,11 +190,12 @@ void steno_http_free(StenoHttp *http)
     if (!http)
         return;
     steno_http_drop_all(http);
-    CURLM *multi = g_steal_pointer(&http->multi);
-    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, NULL);
-    curl_multi_cleanup(multi); /* closes idle connections; their sockets are not watched any more */
-    source_clear(&http->timer);
-    unref(http);
+    steno_http_multi_free(http->multi);
+    g_hash_table_unref(http->requests);
+    curl_slist_free_all(http->headers);
+    g_clear_pointer(&http->geofence, steno_geofence_unref);
+    g_free(http->ca_file);
+    g_free(http);
 }
 
 void steno_http_post_and_wait(StenoHttp *http, const char *url, char *body, guint timeout_ms)
@@ -330,7 +204,6 @@ void steno_http_post_and_wait(StenoHttp *http, const char *url, char *body, guin
     CURLcode code = curl_easy_perform(request->easy);
     if (code != CURLE_OK)
         steno_debug(http->log, "leaving: %s", curl_easy_strerror(code));
-    curl_easy_cleanup(request->easy);
-    request->easy = NULL;
+    g_clear_pointer(&request->easy, curl_easy_cleanup);
     request_free(request);
 }

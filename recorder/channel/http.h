@@ -1,7 +1,7 @@
 /*
- * http: requests of a connector, driven by a GMainContext (libcurl's multi interface). No redirects, no proxies, TLS
- * verified, each connection's address held against the geofence. URLs and bodies may hold tokens: they are wiped, and
- * never in an error or log.
+ * http: requests of a connector, driven by a GMainContext (the room http). No redirects, no proxies, TLS verified, each
+ * connection's address held against the geofence. URLs and bodies may hold tokens: they are wiped, and never in an
+ * error or log.
  */
 #ifndef STENO_CHANNEL_HTTP_H
 #define STENO_CHANNEL_HTTP_H
