@@ -9,6 +9,7 @@
 #include "capture_folder.h"
 #include "recovery.h"
 #include "steno/base/error.h"
+#include "steno/job.h"
 
 #include <glib/gstdio.h>
 #include <stdlib.h>
