@@ -25,8 +25,13 @@
 #include <unistd.h>
 
 /* sqlite3.h's, so that programs without SQLite need none. */
+struct sqlite3;
 struct sqlite3_stmt;
+typedef int ExecCallback(void *, int, char **, char **);
 int sqlite3_step(struct sqlite3_stmt *statement);
+int sqlite3_exec(struct sqlite3 *db, const char *sql, ExecCallback *callback, void *user, char **words);
+int sqlite3_prepare_v3(struct sqlite3 *db, const char *sql, int bytes, unsigned flags, struct sqlite3_stmt **statement,
+                       const char **tail);
 #define SQLITE_IOERR 10
 #define SQLITE_FULL 13
 
@@ -211,9 +216,51 @@ FAIL_OPENAT(openat64)
 
 /* ---- SQLite ------------------------------------------------------------------------------------------------------ */
 
+/* SQLite calls itself through the same names: what it does inside of a call of ours is not a call of ours. */
+static __thread int depth;
+
+static int fails_in_sqlite(const char *what)
+{
+    return shim.active && depth == 0 && falls(what);
+}
+
+static int fault_of_sqlite(void)
+{
+    return shim.error == ENOSPC ? SQLITE_FULL : SQLITE_IOERR;
+}
+
 int sqlite3_step(struct sqlite3_stmt *statement)
 {
-    if (shim.active && falls("sqlite3_step"))
-        return shim.error == ENOSPC ? SQLITE_FULL : SQLITE_IOERR;
-    return REAL(sqlite3_step)(statement);
+    if (fails_in_sqlite("sqlite3_step"))
+        return fault_of_sqlite();
+    depth++;
+    int rc = REAL(sqlite3_step)(statement);
+    depth--;
+    return rc;
+}
+
+int sqlite3_exec(struct sqlite3 *db, const char *sql, ExecCallback *callback, void *user, char **words)
+{
+    if (fails_in_sqlite("sqlite3_exec")) {
+        if (words)
+            *words = NULL;
+        return fault_of_sqlite();
+    }
+    depth++;
+    int rc = REAL(sqlite3_exec)(db, sql, callback, user, words);
+    depth--;
+    return rc;
+}
+
+int sqlite3_prepare_v3(struct sqlite3 *db, const char *sql, int bytes, unsigned flags, struct sqlite3_stmt **statement,
+                       const char **tail)
+{
+    if (fails_in_sqlite("sqlite3_prepare_v3")) {
+        *statement = NULL;
+        return fault_of_sqlite();
+    }
+    depth++;
+    int rc = REAL(sqlite3_prepare_v3)(db, sql, bytes, flags, statement, tail);
+    depth--;
+    return rc;
 }
