@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from steno_test import clips, janus, procs, steno
+from steno_test.case import Unfit
 from steno_test.stenod import Stenod
 
 ROLES = ("nobody", "viewer", "operator", "admin")
@@ -297,7 +298,7 @@ def test_flood(case):
     import http.client
     login = {"Authorization": "Basic " + base64.b64encode(f"{quiet['id']}:{quiet['secret']}".encode()).decode()}
     connection = http.client.HTTPSConnection("127.0.0.1", daemon.port, timeout=10, context=daemon.tls())
-    took = []
+    took, late = [], []
     end = time.monotonic() + seconds - 1
     while time.monotonic() < end:
         begun = time.monotonic()
@@ -306,7 +307,10 @@ def test_flood(case):
         answer.read()
         took.append(time.monotonic() - begun)
         assert answer.status == 200, f"the quiet key is refused: {answer.status}"
-        time.sleep(max(0, 0.125 - took[-1]))
+        wanted = max(0, 0.125 - took[-1])
+        slept = time.monotonic()
+        time.sleep(wanted)
+        late.append(time.monotonic() - slept - wanted)
     report = flood.communicate()[0]
     codes = {int(c): int(n) for c, n in re.findall(r"\[(\d+)\]\s+(\d+) responses", report)}
     p99 = statistics.quantiles(took, n=100)[98]
@@ -315,6 +319,8 @@ def test_flood(case):
     assert sum(codes.values()) >= 0.5 * rate * seconds, f"no flood: {codes}"
     assert codes.get(200, 0) <= 10 * seconds + 20 + 10, f"more were let through than allowed: {codes}"
     assert set(codes) == {200, 429}, codes
+    if p99 >= 0.1 and statistics.quantiles(late, n=100)[98] >= 0.05 and not case.last_attempt:
+        raise Unfit(f"this machine wakes nobody in time: {1000 * max(late):.0f} ms late, p99 of the others {1000 * p99:.0f} ms")
     assert p99 < 0.1, f"p99 of the others: {1000 * p99:.0f} ms"
     limited = [daemon.https("GET", "/v1/recordings", key=loud) for _ in range(40)]
     answer = next(a for a in limited if a.status == 429)
