@@ -64,6 +64,9 @@ class Run:
                                                                 "channel": str(janus.ROOM)}, timeout=HANG)
             if answer.status == 201:
                 return answer.json["id"]
+            if answer.status == 409 and attempt > 1:
+                # A sync that failed may have written all the same: the first answer said that it could not be known.
+                return answer.json["recording"]
             assert answer.status >= 500 and answer.json.get("detail"), f"{self.words}: {answer}"
             if self.lasting:
                 self.again()
