@@ -105,9 +105,10 @@ static void recordings_do_not_wait_for_each_other(void **state)
     fixture_add_recording(fixture, ONE, "hook");
     fixture_add_recording(fixture, "01B", "hook");
     fixture_add_event(fixture, ONE, "recording.started");
+    start(fixture, "once-hang", ""); /* the first request hangs */
+    fixture_wait_for_requests(fixture, 1);
     fixture_add_event(fixture, "01B", "recording.started");
     fixture_add_event(fixture, "01B", "recording.completed");
-    start(fixture, "once-hang", ""); /* the first request hangs */
     fixture_wait_for_requests(fixture, 3);
     json_t *requests = fixture_requests(fixture);
     assert_string_equal(text_of(json_array_get(requests, 0), "recording"), ONE);
