@@ -27,6 +27,7 @@ class Run:
             "LD_PRELOAD": SHIM, "STENO_FAULT_PROGRAM": program, "STENO_FAULT_AT": str(at), "STENO_FAULT_COUNT": str(count),
             "STENO_FAULT_ERRNO": str(error), "STENO_FAULT_LOG": self.count_log})
         self.daemon.environment["STENO_FAULT_BELOW"] = self.daemon.folder
+        self.daemon.api["listen"] = []  # so many at a time would take each other's ports
         if count:
             self.daemon.environment["STENO_FAULT_ONCE"] = self.count_log + ".once"
         self.lasting = count == 0
