@@ -65,7 +65,7 @@ static void check_streams(Verification *verification, const char *file, AVFormat
         return;
     }
     g_autofree gint64 *packets = g_new0(gint64, n);
-    gint64 end_us = 0;
+    gint64 end_us = 0, step_us = 0;
     AVPacket *packet = av_packet_alloc();
     while (av_read_frame(input, packet) >= 0) {
         guint stream = (guint)packet->stream_index;
@@ -87,7 +87,10 @@ static void check_streams(Verification *verification, const char *file, AVFormat
                  "stream %u holds %" G_GINT64_FORMAT " packets, the manifest says %" G_GINT64_FORMAT, i, packets[i],
                  integer(row, "packets"));
     }
-    if (ABS(end_us - told_us) > DURATION_SLACK_US)
+    /* WebM keeps no duration of its last picture, which the manifest counts as long as the usual step between two. */
+    for (guint i = 0; i < n; i++)
+        step_us = MAX(step_us, 2 * end_us / MAX(packets[i], 1));
+    if (told_us < end_us - DURATION_SLACK_US || told_us > end_us + DURATION_SLACK_US + step_us)
         tell(verification, file, "ends at %" G_GINT64_FORMAT " ms, the manifest says %" G_GINT64_FORMAT, end_us / 1000,
              told_us / 1000);
 }

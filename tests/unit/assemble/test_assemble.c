@@ -235,6 +235,24 @@ static guint count_gaps(const Place *place, const char *cause)
     return count;
 }
 
+/* A shared screen with two pictures a second is the last that is heard of a participant: WebM does not say how long. */
+static void test_slow_pictures(void **state)
+{
+    (void)state;
+    const Clip *video = clip_make(STENO_CODEC_VP8, "testsrc2=s=320x180:r=2:d=6", "-c:v libvpx -deadline realtime");
+    Place place;
+    place_init(&place);
+    Scene *scene = scene_open(place.capture, 1);
+    scene_join(scene, 0, "17", "Ann");
+    scene_track(scene, 0, 1, "17", "0", video);
+    guint pictures = scene_play(scene, &(Play){.track = 1, .clip = video});
+    scene_close(scene, "ended");
+    assemble(&place); /* and verifies */
+    assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), pictures);
+    assert_near(integer(stream_of(&place, 0, 0), "end_us"), 6 * SCENE_SECOND, 5000);
+    place_clear(&place);
+}
+
 /* Sound is silent for 2 s (no packets), the picture goes away and comes back on another track. */
 static void test_mute_and_rejoin(void **state)
 {
@@ -856,14 +874,23 @@ static void test_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_late_video),   cmocka_unit_test(test_mute_and_rejoin),
-        cmocka_unit_test(test_new_source),   cmocka_unit_test(test_clock_step),
-        cmocka_unit_test(test_layer_switch), cmocka_unit_test(test_resolution_change),
-        cmocka_unit_test(test_torn_part),    cmocka_unit_test(test_lost_frames),
-        cmocka_unit_test(test_screen_share), cmocka_unit_test(test_mixtures),
-        cmocka_unit_test(test_aac),          cmocka_unit_test(test_b_frames),
-        cmocka_unit_test(test_same_bytes),   cmocka_unit_test(test_tampering),
-        cmocka_unit_test(test_nothing),      cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_late_video),
+        cmocka_unit_test(test_slow_pictures),
+        cmocka_unit_test(test_mute_and_rejoin),
+        cmocka_unit_test(test_new_source),
+        cmocka_unit_test(test_clock_step),
+        cmocka_unit_test(test_layer_switch),
+        cmocka_unit_test(test_resolution_change),
+        cmocka_unit_test(test_torn_part),
+        cmocka_unit_test(test_lost_frames),
+        cmocka_unit_test(test_screen_share),
+        cmocka_unit_test(test_mixtures),
+        cmocka_unit_test(test_aac),
+        cmocka_unit_test(test_b_frames),
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_tampering),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_pause),
         cmocka_unit_test(test_labels),
     };
     av_log_set_level(AV_LOG_WARNING);
