@@ -15,6 +15,14 @@ typedef enum { STENO_AUDIO_COPY, STENO_AUDIO_AAC } StenoAudio;
 typedef struct {
     const char *capture; /* the folder */
     const char *output;  /* folder for files and manifest.json; made if missing; what we write there is replaced */
+    /*
+     * 0: what is left for the end, and manifest.json of the whole recording: all parts in one, when nothing was rotated
+     * or `join`; else the last section, whose manifest takes in those of the sections before (section-NNNN.json).
+     * N: section N alone, as "<name>.<NNN>.<extension>" and manifest.<NNN>.json. Files of sections start counting at
+     * their section's begin; outputs tell section and zero_us.
+     */
+    guint section;
+    gboolean join;
     StenoOutputs outputs;
     StenoAudio audio;
     const StenoLog *log;

@@ -8,7 +8,10 @@
  * is lawful CAPTURE/part-0001/track-0001.0.mkv   one Matroska file a track and format: track number, then the number of
  * the format
  *
- * A part is one uninterrupted run of a recorder in a channel; the next part begins after a crash or a reconnect. A
+ * A part is one uninterrupted run of a recorder in a channel; the next part begins after a crash, a reconnect or a
+ * rotation. A section is what lies between two rotations: one part or more; a part whose last line is "rotated" is the
+ * last one of its section. Once a section's files are proven in storage, CAPTURE/section-NNNN.json says so (written by
+ * job): {"section": N, "first_part", "last_part", "manifest": {…}}, and its parts' folders may be gone. A
  * track file is made for the first frame of a format, so that each holds at least one.
  *
  * Each Matroska block carries a 40-byte record (STENO_CAPTURE_RECORD) as BlockAdditional with BlockAddID 2, so that the
@@ -39,6 +42,8 @@
  *   state {state, error?}              joining | recording | paused | reconnecting; where the part begins with
  *                                      zero_wall_us
  *   ended {end_reason, error}          the last line of the last part
+ *   rotated {section, seam}            the last line of a section: number of the section that ends (from 1), and the
+ *                                      rotation's time (wall µs), where the next section's files start counting
  *   updated {max_duration_s, max_idle_s, subscribe_audio, subscribe_video, max_height}   what is asked for from here on
  *   participant_joined {participant, name}
  *   participant_left {participant}
@@ -158,5 +163,19 @@ void steno_capture_reader_format(const StenoCaptureReader *reader, guint *width,
 int steno_capture_reader_next(StenoCaptureReader *reader, StenoCaptureFrame *frame);
 /* Bytes that could not be read so far: the torn end of a crash, or damage. 0 for a file that was closed in order. */
 guint64 steno_capture_reader_skipped(const StenoCaptureReader *reader);
+
+/* ---- sections ---------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    guint number;                /* from 1 */
+    guint first_part, last_part; /* of those that there are or were */
+    gint64 begin_wall_us;        /* where its files start counting: the zero, or the seam before it */
+    gint64 end_wall_us;          /* the seam after it; 0: it is the last one */
+    gboolean stored;             /* section-NNNN.json is there */
+} StenoCaptureSection;
+
+/* All sections of a capture, in their order, from what is on disk; at least one when there is a part. Blocking.
+ * CAPTURE_DAMAGED. Of StenoCaptureSection; the caller's. */
+GArray *steno_capture_sections(const char *capture, GError **error);
 
 #endif

@@ -49,6 +49,12 @@ StenoConfig *steno_config_ref(StenoConfig *config);
 void steno_config_unref(StenoConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoConfig, steno_config_unref)
 
+/*
+ * One of nothing but defaults, with one storage of this name and type, whose members the caller may set (g_free,
+ * g_strdup) before anybody else sees it. For what needs no configuration file: `steno record`, `steno assemble`, tests.
+ */
+StenoConfig *steno_config_with_storage(const char *name, const char *type, StenoConfigStorage **storage);
+
 /* By name; NULL when there is none. Lent. */
 const StenoConfigApp *steno_config_app(const StenoConfig *config, const char *name);
 const StenoConfigPlatform *steno_config_platform(const StenoConfig *config, const char *name);

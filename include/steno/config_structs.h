@@ -16,6 +16,7 @@
 #define STENO_CONFIG_BOOL(name) gboolean name;
 #define STENO_CONFIG_INT(name) gint64 name;
 #define STENO_CONFIG_BYTES(name) gint64 name;
+#define STENO_CONFIG_DURATION(name) gint64 name; /* seconds */
 #define STENO_CONFIG_LIST(name) char **name; /* NULL-terminated, never NULL */
 #define STENO_CONFIG_REFS(name) char **name;
 
@@ -112,6 +113,7 @@ typedef struct {
 #undef STENO_CONFIG_BOOL
 #undef STENO_CONFIG_INT
 #undef STENO_CONFIG_BYTES
+#undef STENO_CONFIG_DURATION
 #undef STENO_CONFIG_LIST
 #undef STENO_CONFIG_REFS
 

@@ -76,24 +76,35 @@ typedef struct {
 StenoDaemonRequest *steno_daemon_request_new(StenoCommand command);
 void steno_daemon_request_free(StenoDaemonRequest *request);
 
+/* The contents of a file in a storage that is not on this machine. */
+typedef struct StenoDaemonStream StenoDaemonStream;
+
 typedef struct {
     /*
      * NULL: done. A message about one member of the request begins with its JSON pointer (RFC 6901) and ": ", as in
      * "/outputs/0/type: is 'mp3', but must be one of: participant, track"; about a query member with "?name: ".
      */
     GError *error;
-    json_t *problem;    /* more members of the problem document, such as {"recording": id}; or NULL */
-    json_t *body;       /* the answer, or NULL */
-    char *text;         /* instead of body: plain text (metrics) */
-    gboolean created;   /* 201 with Location rather than 200 */
-    gboolean accepted;  /* 202: it goes on in the background */
-    gboolean replayed;  /* the answer to an Idempotency-Key that was used before */
-    char *location;     /* path of what was made, or NULL */
-    char *redirect_url; /* a file is to be fetched there; or NULL */
-    int fd;             /* a file to be sent, -1 for none; closed with the reply */
+    json_t *problem;           /* more members of the problem document, such as {"recording": id}; or NULL */
+    json_t *body;              /* the answer, or NULL */
+    char *text;                /* instead of body: plain text (metrics) */
+    gboolean created;          /* 201 with Location rather than 200 */
+    gboolean accepted;         /* 202: it goes on in the background */
+    gboolean replayed;         /* the answer to an Idempotency-Key that was used before */
+    char *location;            /* path of what was made, or NULL */
+    char *redirect_url;        /* a file is to be fetched there; or NULL */
+    int fd;                    /* a file to be sent, -1 for none; closed with the reply */
+    StenoDaemonStream *stream; /* …or one that comes from its storage: steno_daemon_stream_begin(); or NULL */
     gint64 file_bytes, file_modified_us;
     char *file_name, *file_media_type, *file_sha256_hex; /* of a file; sha256 may be NULL */
 } StenoDaemonReply;
+
+/*
+ * Begins to send bytes of the file from offset on: returns the read end of a pipe, which the caller closes (early, too:
+ * then it stops). Fewer bytes than asked for: it failed on the way (logged). Takes the stream out of the reply's hands:
+ * *stream is NULL afterwards. Any thread; does not block. -1: INTERNAL.
+ */
+int steno_daemon_stream_begin(StenoDaemonStream **stream, gint64 offset, gint64 bytes, GError **error);
 
 void steno_daemon_reply_free(StenoDaemonReply *reply);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoDaemonReply, steno_daemon_reply_free)

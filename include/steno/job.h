@@ -7,8 +7,22 @@
 
 #include "steno/base/job.h"
 #include "steno/base/log.h"
+#include "steno/proof.h"
+#include "steno/storage.h"
 
 typedef struct StenoJob StenoJob;
+
+/* How a recording ended. All of it is lent. */
+typedef struct {
+    const json_t *manifest; /* as it lies in storage; NULL: nothing is stored */
+    const char *uri;        /* where: the first store's that has it; NULL */
+    const char *capture;    /* where the capture is kept, or NULL */
+    const char *end_reason;
+    const GError *error;
+} StenoJobResult;
+
+/* The destinations of a recording; more are a typing error. */
+#define STENO_JOB_STORES_MAX 8
 
 /* States of a recording (DESIGN §7): "joining", "recording", "paused", "reconnecting", "assembling", "storing",
  * "completed", "failed". */
@@ -17,33 +31,51 @@ typedef struct {
     /*
      * Whatever the recorder or assembler tells (session.h), not owned by the callee. Events of the capture have "part"
      * and "seq", come in their order and none twice; those that a recorder told while nobody listened come as well,
-     * also when it is dead. Without either come "stats" (each second), "assembly" {progress: 0.0–1.0}, and what the job
-     * itself has to tell: "state" {state: "reconnecting", error} when there is no recorder that could, "stalled"
-     * {error} before it, and "assembling_blocked" and "storing_blocked" {error} when that is tried again. The ending is
-     * told by done() alone.
+     * also when it is dead. Without either come "stats" (each second), "assembly" {section, progress: 0.0–1.0}, and
+     * what the job itself has to tell: "state" {state: "reconnecting", error} when there is no recorder that could,
+     * "stalled" {error} before it, "assembling_blocked" {error} when that is tried again,
+     *   "storage" {section, storage, state, since_us, uri, bytes, bytes_total, error}   each time one of these changes,
+     *             bytes at most once a second. section: 0 is the whole or last one. state: "waiting" (for its turn),
+     *             "storing", "retrying" (error: trouble that will pass), "blocked" (error: somebody must act),
+     *             "stored", "skipped" (`first`: another one has it). since_us: since when it is not stored for trouble,
+     *             0: it has none
+     *   "section_stored" {section, outputs, manifest}   all of a rotated section is proven in storage
+     * The ending is told by done() alone.
      */
     void (*event)(gpointer user, json_t *event);
-    /* The capture is closed and may be assembled: the callee calls steno_job_assemble_now() when it is its turn. NULL:
-     * it is at once. */
+    /* A section of the capture, or all of it, is closed and may be assembled: the callee calls steno_job_assemble_now()
+     * when it is its turn. NULL: it is at once. One at a time. */
     void (*assembly_wanted)(gpointer user);
-    /* The last one; of all these, only here the job may be freed. folder: where the finished files are, or NULL;
-     * capture: where the capture is kept, or NULL. */
-    void (*done)(gpointer user, const char *folder, const char *capture, const char *end_reason, const GError *error);
+    /* …and has ended, well or not, or waits to be tried again (and is wanted again then). May be NULL. */
+    void (*assembly_over)(gpointer user);
+    /* The same for storing at place.stores[store]: steno_job_store_now(). NULL: it is at once. One a store at a time.
+     */
+    void (*store_wanted)(gpointer user, guint store);
+    void (*store_over)(gpointer user, guint store);
+    /* The last one; of all these, only here the job may be freed. */
+    void (*done)(gpointer user, const StenoJobResult *result);
 } StenoJobEvents;
 
 typedef struct {
-    const char *root;        /* the customer's folder */
-    const char *spool;       /* captures; NULL: <root>/.spool */
-    const char *runtime_dir; /* sockets: <runtime_dir>/recordings/<id>.sock; NULL: one of the user's */
-    gboolean keep_capture;   /* keep it after the files are stored and proven */
-    gboolean outlive;        /* the recorder goes on when this process or the job goes; else it finishes. Storage that
-                              * fails is tried again for ever; else the job fails, and the capture is kept */
-    guint restarts_max;      /* how often a dead recorder is started again in a minute without progress */
-    guint stall_s;           /* announced media, none captured for so long: the recorder is started anew; 0: never */
+    const char *spool;         /* captures; NULL: <root of the first store, a local one>/.spool */
+    const char *runtime_dir;   /* sockets: <runtime_dir>/recordings/<id>.sock; NULL: one of the user's */
+    StenoStore *const *stores; /* referenced; at most STENO_JOB_STORES_MAX */
+    guint n_stores;
+    gboolean first;      /* the first one that takes the files is enough, in this order; else all of them must */
+    StenoSigner *signer; /* signs manifests; referenced; NULL: nobody does */
+    const StenoTimestampAuthority *timestamps; /* must outlive it; NULL: none */
+    gboolean timestamp_required;
+    gboolean keep_capture; /* keep it after the files are stored and proven */
+    gboolean outlive;      /* the recorder goes on when this process or the job goes; else it finishes. Storage that
+                            * fails is tried again for ever; else the job fails, and the capture is kept */
+    guint restarts_max;    /* how often a dead recorder is started again in a minute without progress */
+    guint stall_s;         /* announced media, none captured for so long: the recorder is started anew; 0: never */
     guint event_part, event_seq; /* resume: events up to this one are known */
+    gint64 started_wall_us;      /* resume: the recording's zero as far as it is known; 0: it is not */
 } StenoJobPlace;
 
-/* In the default main context. STORAGE_* when the root can't be written, USAGE. spec must outlive it. */
+/* In the default main context. STORAGE_* when the spool, or the root of a local store that is the only one, can't be
+ * written; USAGE. spec must outlive it. */
 StenoJob *steno_job_start(const StenoJobSpec *spec, const StenoJobPlace *place, const StenoLog *log,
                           const StenoJobEvents *events, gpointer user, GError **error);
 /*
@@ -65,6 +97,11 @@ void steno_job_pause(StenoJob *job, gboolean paused);
 /* spec was changed by its owner (max_duration_s, max_idle_s, subscribe_*, max_height, token): tells the recorder. */
 void steno_job_update(StenoJob *job);
 void steno_job_assemble_now(StenoJob *job);
+void steno_job_store_now(StenoJob *job, guint store);
+/* Leaves storing for now (its hours are over): what is under way ends soon, and is wanted again. */
+void steno_job_store_leave(StenoJob *job, guint store);
+/* What waits to be tried again at a store (name; NULL: at any) is tried now. Returns whether anything did. */
+gboolean steno_job_store_retry(StenoJob *job, const char *store);
 /* Ends a recorder that runs, unless `outlive`: it then goes on, and steno_job_resume() finds it. */
 void steno_job_free(StenoJob *job);
 
@@ -80,12 +117,12 @@ void steno_job_captures(const char *spool, void (*found)(gpointer user, const ch
 gboolean steno_job_capture_forget(const char *capture, GError **error);
 
 /*
- * Assembles a capture (again), in the folder `work` (NULL: CAPTURE/out), and stores the files below root: what `steno
- * assemble` does. *folder is where they are; the caller frees it. Blocking. outputs and audio may be NULL: as the
- * recording was asked for.
+ * Assembles a capture (again), in the folder `work` (NULL: CAPTURE/out), and stores the files: what `steno assemble`
+ * does. *uri is where they are; the caller frees it. Blocking. outputs and audio may be NULL: as the recording was
+ * asked for. signer may be NULL.
  */
-gboolean steno_job_assemble(const char *capture, const char *root, const char *work, const char *outputs,
-                            const char *audio, char **folder, GError **error);
+gboolean steno_job_assemble(const char *capture, StenoStore *store, StenoSigner *signer, const char *work,
+                            const char *outputs, const char *audio, char **uri, GError **error);
 /* Runs the verifier over a finished recording; its faults go to standard output, or as JSON lines. Returns its exit
  * code. */
 int steno_job_verify(const char *folder, gboolean json, GError **error);

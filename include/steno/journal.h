@@ -46,6 +46,13 @@ gboolean steno_journal_begin(StenoJournal *journal, GError **error);
 gboolean steno_journal_commit(StenoJournal *journal, GError **error);
 void steno_journal_rollback(StenoJournal *journal);
 
+/* ---- marks: what was done once and for all ----------------------------------------------------------------------- */
+
+/* *marked: does the journal have the mark? name is a word of ours ("rebuilt"). */
+gboolean steno_journal_marked(StenoJournal *journal, const char *name, gboolean *marked, GError **error);
+/* In the transaction that is open, if one is. Idempotent. */
+gboolean steno_journal_mark(StenoJournal *journal, const char *name, GError **error);
+
 /* ---- recordings -------------------------------------------------------------------------------------------------- */
 
 /* One row. Strings are owned by the struct; JSON members are objects or NULL, owned too. */

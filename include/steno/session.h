@@ -29,6 +29,11 @@
  *                                                session began (the job is impossible, CONFLICT); not on disk when the
  *                                                channel was never joined
  *
+ * Each rotate_s, counted from the recording's zero, it rotates: a new part begins while the channel is kept. Every
+ * picture changes over on a key frame (which is asked for), sound at the rotation's time: each frame is in the old part
+ * or in the new one. When the old part is closed and on disk, "rotated" (capture.h) is told as its last event; events of
+ * the new part follow it. What was told before stays in order: (part, seq) only grows.
+ *
  * What a client says wrongly is logged and does nothing; a client that breaks the framing, or does not say within a
  * second who it is, is sent away. When a client goes, the next one is waited for, or, with finish_when_alone, the
  * recording ends ("orphaned"). A session that ends while nobody listens closes the capture, and the process exits.

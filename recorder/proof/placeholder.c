@@ -1,0 +1,1 @@
+#include "steno/proof.h"
