@@ -10,8 +10,9 @@
  *
  * A part is one uninterrupted run of a recorder in a channel; the next part begins after a crash, a reconnect or a
  * rotation. A section is what lies between two rotations: one part or more; a part whose last line is "rotated" is the
- * last one of its section. Once a section's files are proven in storage, CAPTURE/section-NNNN.json says so (written by
- * job): {"section": N, "first_part", "last_part", "manifest": {…}}, and its parts' folders may be gone. A
+ * last one of its section; a part that has no such line (a crash within the seam) belongs to the section that goes on.
+ * Once a section's files are proven in storage, CAPTURE/section-NNNN.json says so (steno_capture_section_stored()):
+ * {"section": N, "first_part", "last_part", "begin", "seam", "manifest": {…}}, and its parts' folders may be gone. A
  * track file is made for the first frame of a format, so that each holds at least one.
  *
  * Each Matroska block carries a 40-byte record (STENO_CAPTURE_RECORD) as BlockAdditional with BlockAddID 2, so that the
@@ -169,13 +170,23 @@ guint64 steno_capture_reader_skipped(const StenoCaptureReader *reader);
 typedef struct {
     guint number;                /* from 1 */
     guint first_part, last_part; /* of those that there are or were */
-    gint64 begin_wall_us;        /* where its files start counting: the zero, or the seam before it */
+    gint64 begin_wall_us;        /* where its files start counting: the zero (0: recording.json cannot be read), or the
+                                    seam before it */
     gint64 end_wall_us;          /* the seam after it; 0: it is the last one */
     gboolean stored;             /* section-NNNN.json is there */
 } StenoCaptureSection;
 
-/* All sections of a capture, in their order, from what is on disk; at least one when there is a part. Blocking.
- * CAPTURE_DAMAGED. Of StenoCaptureSection; the caller's. */
+/*
+ * All sections of a capture, in their order, from what is on disk; none when there is no part. While a recorder writes
+ * there, the last one is the one that goes on. Reads the last line of each part; blocking. CAPTURE_DAMAGED. Of
+ * StenoCaptureSection; the caller's.
+ */
 GArray *steno_capture_sections(const char *capture, GError **error);
+/*
+ * The section's files, with this manifest (taken), are proven in storage: writes section-NNNN.json, and when this
+ * returns TRUE it is on disk. Its parts may be removed after that. Blocking. STORAGE_*.
+ */
+gboolean steno_capture_section_stored(const char *capture, const StenoCaptureSection *section, json_t *manifest,
+                                      GError **error);
 
 #endif
