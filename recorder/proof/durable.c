@@ -1,0 +1,65 @@
+#include "durable.h"
+
+#include "steno/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int write_all(int fd, const guint8 *data, gsize bytes)
+{
+    while (bytes) {
+        gssize n = write(fd, data, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : ENOSPC;
+        data += n;
+        bytes -= (gsize)n;
+    }
+    return 0;
+}
+
+static int sync_folder(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return failed;
+}
+
+/* link() never replaces anything, rename() always does. */
+static int place(const char *beside, const char *path, gboolean exclusive, gboolean *lost)
+{
+    if (!exclusive)
+        return rename(beside, path) == 0 ? 0 : errno;
+    int failed = link(beside, path) == 0 ? 0 : errno;
+    *lost = failed == EEXIST;
+    unlink(beside);
+    return *lost ? 0 : failed;
+}
+
+gboolean durable_write(const char *path, mode_t mode, const void *data, gsize bytes, gboolean exclusive, gboolean *lost,
+                       GError **error)
+{
+    g_autofree char *beside = g_strdup_printf("%s.XXXXXX", path);
+    int fd = g_mkstemp_full(beside, O_WRONLY | O_CLOEXEC, (int)mode);
+    if (fd < 0)
+        return steno_error_set_errno(error, errno, "cannot make %s", path);
+    int failed = fchmod(fd, mode) != 0 ? errno : write_all(fd, data, bytes);
+    if (!failed && fsync(fd) != 0)
+        failed = errno;
+    if (close(fd) != 0 && !failed)
+        failed = errno;
+    if (!failed)
+        failed = place(beside, path, exclusive, lost);
+    if (failed)
+        unlink(beside);
+    else
+        failed = sync_folder(path);
+    return !failed || steno_error_set_errno(error, failed, "cannot write %s", path);
+}
