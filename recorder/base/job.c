@@ -171,6 +171,14 @@ gboolean steno_job_spec_check(const StenoJobSpec *spec, GError **error)
         g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "turn needs turn_user and turn_password");
         return FALSE;
     }
+    if (spec->rotate_s > 0 && spec->rotate_s < STENO_JOB_ROTATE_MIN_S) {
+        g_set_error(
+            error, STENO_ERROR, STENO_ERROR_USAGE,
+            "rotate_s is %d, but pictures begin anew on key frames, which may take seconds to come: rotate after "
+            "%d s or more, or never (0)",
+            (int)spec->rotate_s, STENO_JOB_ROTATE_MIN_S);
+        return FALSE;
+    }
     return strcmp(spec->platform, "janus") == 0 ? check_janus(spec, error) : TRUE;
 }
 

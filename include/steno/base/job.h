@@ -10,6 +10,9 @@
 #include <glib.h>
 #include <jansson.h>
 
+/* Shorter rotations are refused: a picture changes over at a key frame, which may take seconds to come. */
+#define STENO_JOB_ROTATE_MIN_S 5
+
 typedef struct {
 #define STENO_JOB_STRING(name) char *name;
 #define STENO_JOB_BOOL(name) gboolean name;

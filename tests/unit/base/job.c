@@ -87,6 +87,7 @@ static void wrong_jobs_are_refused_by_name(void **state)
         "{\"platform\":\"janus\",\"url\":\"http://h\",\"channel\":\"1\",\"token\":\"aaaa\",\"token_secret\":\"bbbb\"}",
         "both token and token_secret");
     assert_refused("{\"platform\":\"sdp\",\"url\":\"x\",\"turn\":[\"turns:a\"]}", "over TLS");
+    assert_refused("{\"platform\":\"sdp\",\"url\":\"x\",\"rotate_s\":4}", "rotate_s is 4");
     assert_refused("[]", "object");
 }
 
