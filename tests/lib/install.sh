@@ -6,6 +6,7 @@ libwebsockets-dev libsqlite3-dev libconfig-dev python3-yaml
 libavformat-dev libavcodec-dev libavutil-dev libavfilter-dev libswscale-dev libswresample-dev"
 TEST_PACKAGES="libcmocka-dev python3 python3-numpy python3-jsonschema ffmpeg mandoc zsh fish"
 PEER_PACKAGES="janus janus-tools coturn chromium cron curl hey testssl.sh jq"
+S3_PACKAGES="radosgw ceph-mon ceph-osd ceph-common rclone awscli python3-boto3"
 CLANG_PACKAGES="clang clang-14 llvm-14 libclang-rt-14-dev clang-format-14"
 BENCH_PACKAGES="nginx-light gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 libgstreamer1.0-dev"
@@ -44,4 +45,15 @@ need_pages() {
     command -v npm >/dev/null || need npm
     (cd tests/chromium && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error &&
         cp package-lock.json node_modules/.installed-from)
+}
+
+# need_versitygw: an S3 server of Go modules, which Debian has not. Where there is no Go, the tests that want it are skipped.
+VERSITYGW_VERSION=v1.7.0
+need_versitygw() {
+    local to=tests/results/go
+    [ ! -x $to/versitygw ] || return 0
+    command -v go >/dev/null || return 0
+    echo "installing versitygw $VERSITYGW_VERSION"
+    mkdir -p $to
+    GOBIN=$PWD/$to GOFLAGS=-mod=mod go install github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION
 }
