@@ -1,6 +1,7 @@
 /* What no value can tell alone: what is missing, what refers to what, what contradicts what. */
+#include "check.h"
+
 #include "forms.h"
-#include "load.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +14,7 @@
 #define RUNTIME_DIR_MAX_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1 - strlen("/recordings/.sock") - 26)
 #define SOCKET_MAX_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
-/* A fault at the place of a key. */
-#define FAULT(load, thing, section_id, key_name, ...)                                                                  \
-    fault(load, thing, config_key_find(CONFIG_SECTION_##section_id, #key_name), __VA_ARGS__)
-
-static void G_GNUC_PRINTF(4, 5)
-    fault(ConfigLoad *load, const ConfigThing *thing, const ConfigKey *key, const char *format, ...)
+void config_check_fault(ConfigLoad *load, const ConfigThing *thing, const ConfigKey *key, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -28,7 +24,7 @@ static void G_GNUC_PRINTF(4, 5)
                       "%s", words);
 }
 
-static gboolean is_given(const ConfigThing *thing, const ConfigKey *key)
+gboolean config_check_given(const ConfigThing *thing, const ConfigKey *key)
 {
     return thing->places[key - config_keys()].line != 0;
 }
@@ -44,8 +40,8 @@ static const char *name_of(const ConfigThing *thing)
 static void check_required(ConfigLoad *load, const ConfigThing *thing)
 {
     for (const ConfigKey *key = config_keys(); key->name; key++) {
-        if (key->section == thing->section && config_key_is_required(key) && !is_given(thing, key))
-            fault(load, thing, key, "is missing, but must be given: %s", key->words);
+        if (key->section == thing->section && config_key_is_required(key) && !config_check_given(thing, key))
+            config_check_fault(load, thing, key, "is missing, but must be given: %s", key->words);
     }
 }
 
@@ -54,9 +50,9 @@ static void check_file(ConfigLoad *load, const ConfigThing *thing, const ConfigK
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &status) != 0)
-        fault(load, thing, key, "'%s' cannot be read: %s", path, g_strerror(errno));
+        config_check_fault(load, thing, key, "'%s' cannot be read: %s", path, g_strerror(errno));
     else if (!S_ISREG(status.st_mode))
-        fault(load, thing, key, "'%s' is no file, but must be one", path);
+        config_check_fault(load, thing, key, "'%s' is no file, but must be one", path);
     if (fd >= 0)
         close(fd);
 }
@@ -66,7 +62,7 @@ static void check_secret(ConfigLoad *load, const ConfigThing *thing, const Confi
     g_autoptr(GError) error = NULL;
     g_autoptr(StenoSecret) secret = NULL;
     if (!steno_config_secret(file, &secret, &error))
-        fault(load, thing, key, "%s", error->message);
+        config_check_fault(load, thing, key, "%s", error->message);
 }
 
 static void check_files(ConfigLoad *load, const ConfigThing *thing)
@@ -97,8 +93,8 @@ static void check_name(ConfigLoad *load, const ConfigThing *thing, GHashTable *n
     }
     const ConfigKey *key = config_key_find(thing->section, "name");
     ConfigPlace there = config_thing_place(first, key);
-    fault(load, thing, key, "'%s' is there already (%s:%u), but must be the only one of its name", name, there.file,
-          there.line);
+    config_check_fault(load, thing, key, "'%s' is there already (%s:%u), but must be the only one of its name", name,
+                       there.file, there.line);
 }
 
 static char *names_of(const ConfigLoad *load, ConfigSection section)
@@ -130,8 +126,8 @@ static void check_references(ConfigLoad *load, const ConfigThing *thing, GHashTa
             if (is_there(names, section, *name))
                 continue;
             g_autofree char *quoted = config_quote(*name), *all = names_of(load, section);
-            fault(load, thing, key, "holds %s, but must hold only names of %s: %s", quoted,
-                  config_section(section)->name, all[0] ? all : "there is none");
+            config_check_fault(load, thing, key, "holds %s, but must hold only names of %s: %s", quoted,
+                               config_section(section)->name, all[0] ? all : "there is none");
         }
     }
 }
@@ -144,6 +140,11 @@ static void check_top(ConfigLoad *load, const ConfigThing *thing)
     if (strlen(top->runtime_dir) > RUNTIME_DIR_MAX_BYTES)
         FAULT(load, thing, TOP, runtime_dir, "has %zu bytes, but must have at most %zu: it holds Unix sockets",
               strlen(top->runtime_dir), RUNTIME_DIR_MAX_BYTES);
+    const char *wrong = top->timestamp_url ? config_url_check(top->timestamp_url, TRUE, TRUE) : NULL;
+    if (wrong)
+        FAULT(load, thing, TOP, timestamp_url, "%s", wrong);
+    if (top->timestamp_required && !top->timestamp_url)
+        FAULT(load, thing, TOP, timestamp_required, "is true without timestamp_url, but must be given with it");
 }
 
 static void check_api(ConfigLoad *load, const ConfigThing *thing)
@@ -163,7 +164,7 @@ static void check_limits(ConfigLoad *load, const ConfigThing *thing)
     const StenoConfigLimits *limits = thing->object;
     if (limits->refuse_below_percent >= limits->finish_below_percent)
         return;
-    if (is_given(thing, config_key_find(CONFIG_SECTION_LIMITS, "refuse_below_percent")))
+    if (config_check_given(thing, config_key_find(CONFIG_SECTION_LIMITS, "refuse_below_percent")))
         FAULT(load, thing, LIMITS, refuse_below_percent,
               "is %" G_GINT64_FORMAT ", but must be at least finish_below_percent (%" G_GINT64_FORMAT
               "): what is begun would be finished at once",
@@ -228,9 +229,13 @@ static void note_what_is_missing(StenoConfig *config)
 void config_check(ConfigLoad *load)
 {
     static void (*const checks[CONFIG_SECTIONS])(ConfigLoad *, const ConfigThing *) = {
-        [CONFIG_SECTION_TOP] = check_top,         [CONFIG_SECTION_API] = check_api,
-        [CONFIG_SECTION_LIMITS] = check_limits,   [CONFIG_SECTION_PLATFORM] = check_platform,
-        [CONFIG_SECTION_WEBHOOK] = check_webhook, [CONFIG_SECTION_APP] = check_app};
+        [CONFIG_SECTION_TOP] = check_top,
+        [CONFIG_SECTION_API] = check_api,
+        [CONFIG_SECTION_LIMITS] = check_limits,
+        [CONFIG_SECTION_PLATFORM] = check_platform,
+        [CONFIG_SECTION_STORAGE] = config_check_storage,
+        [CONFIG_SECTION_WEBHOOK] = check_webhook,
+        [CONFIG_SECTION_APP] = check_app};
     g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < load->things->len; i++)
         check_name(load, g_ptr_array_index(load->things, i), names);

@@ -5,6 +5,34 @@
 
 #include <string.h>
 
+StenoConfig *config_new(void)
+{
+    StenoConfig *config = g_new0(StenoConfig, 1);
+    config->ref_count = 1;
+    config->notes = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < CONFIG_SECTIONS; i++) {
+        const ConfigSectionRow *row = config_section((ConfigSection)i);
+        gpointer member = (char *)config + row->offset;
+        if (row->is_list)
+            *(GPtrArray **)member = g_ptr_array_new();
+        else
+            config_object_defaults((ConfigSection)i, member);
+    }
+    return config;
+}
+
+StenoConfig *steno_config_with_storage(const char *name, const char *type, StenoConfigStorage **storage)
+{
+    StenoConfig *config = config_new();
+    StenoConfigStorage *settings = config_object_new(CONFIG_SECTION_STORAGE);
+    settings->name = g_strdup(name);
+    g_free(settings->type);
+    settings->type = g_strdup(type);
+    g_ptr_array_add(config->storages, settings);
+    *storage = settings;
+    return config;
+}
+
 StenoConfig *steno_config_ref(StenoConfig *config)
 {
     g_atomic_int_inc(&config->ref_count);

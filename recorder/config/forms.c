@@ -8,6 +8,10 @@
 #include <string.h>
 
 #define HOST_MAX_BYTES 253
+/* Of a key template: what every file system takes as a name; and with a file's name it must not be longer than the 1024
+ * bytes that S3 takes as a key. */
+#define STEP_MAX_BYTES 255
+#define TEMPLATE_MAX_BYTES 768
 
 /* A name becomes a folder in the storages: two apps whose folders were the same could see each other's files. */
 static gboolean is_name(const char *text)
@@ -91,6 +95,42 @@ static gboolean is_cidr(const char *text)
     return mask != NULL;
 }
 
+/* HH:MM, from 00:00 to 23:59. */
+static gboolean is_time_of_day(const char *text)
+{
+    return g_ascii_isdigit(text[0]) && g_ascii_isdigit(text[1]) && text[2] == ':' && text[3] >= '0' && text[3] <= '5' &&
+           g_ascii_isdigit(text[4]) && (text[0] < '2' || (text[0] == '2' && text[1] <= '3'));
+}
+
+/* A window without a beginning and an end would be either always or never. */
+static gboolean is_window(const char *text)
+{
+    return strlen(text) == strlen("20:00-06:00") && is_time_of_day(text) && text[5] == '-' &&
+           is_time_of_day(text + 6) && strncmp(text, text + 6, 5) != 0;
+}
+
+/* 0600 to 0777: we must be able to read and write it, and not everybody else may write. */
+static gboolean is_mode(const char *text)
+{
+    return strlen(text) == 4 && text[0] == '0' && strchr("67", text[1]) && text[2] >= '0' && text[2] <= '7' &&
+           strchr("0145", text[3]);
+}
+
+/* As S3 has them, with its limits in characters. */
+static gboolean is_tag(const char *text)
+{
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text || g_utf8_strlen(text, equals - text) > 128 || g_utf8_strlen(equals + 1, -1) > 256 ||
+        g_str_has_prefix(text, "aws:"))
+        return FALSE;
+    for (const char *p = text; *p; p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+        if (p != equals && !g_unichar_isalnum(c) && !(c < 0x80 && strchr(" +-=._:/@", (int)c)))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 static const struct {
     const char *name;
     gboolean (*is)(const char *text);
@@ -103,6 +143,10 @@ static const struct {
     {"SERVER", is_server, "HOST:PORT, such as 'stun.example.com:3478'"},
     {"TURN", is_turn, "turn:HOST:PORT, followed by ?transport=udp or ?transport=tcp or nothing"},
     {"CIDR", is_cidr, "an address or a network without bits behind its length, such as 10.0.0.0/8 or 2001:db8::/32"},
+    {"WINDOW", is_window, "HH:MM-HH:MM, from one time of day to another, such as '20:00-06:00'"},
+    {"MODE", is_mode,
+     "permissions in octal, 0600 to 0775, such as '0640', by which we may read and write, and not everybody may write"},
+    {"TAG", is_tag, "NAME=VALUE of letters, digits, spaces and + - = . _ : / @, at most 128 and 256 characters"},
 };
 
 gboolean config_is_form(const char *allowed)
@@ -136,6 +180,70 @@ const char *config_url_check(const char *url, gboolean may_http, gboolean may_qu
     if (g_uri_get_query(uri) && !may_query)
         return "has a query ('?…'), but must have none";
     return NULL;
+}
+
+const char *config_server_url_check(const char *url, gboolean may_http)
+{
+    const char *wrong = config_url_check(url, may_http, FALSE);
+    g_autoptr(GUri) uri = wrong ? NULL : g_uri_parse(url, G_URI_FLAGS_ENCODED, NULL);
+    if (uri && g_uri_get_path(uri)[0] && strcmp(g_uri_get_path(uri), "/") != 0)
+        return "has a path, but must be SCHEME://HOST[:PORT]";
+    return wrong;
+}
+
+/* The most bytes that each word can become: names are bounded, see steno_safe_name(). */
+static const struct {
+    const char *word;
+    gsize bytes;
+} template_words[] = {
+    {"{app}", STENO_CONFIG_NAME_MAX_BYTES},     {"{channel}", STENO_SAFE_NAME_MAX_BYTES},
+    {"{date}", sizeof "2026-11-21" - 1},        {"{time}", sizeof "20261121T195540Z" - 1},
+    {"{recording}", STENO_SAFE_NAME_MAX_BYTES},
+};
+
+/* The literal text of a step must be safe by itself, as a file's name is, whatever the words become. */
+static const char *check_step(const char *step, gboolean *has_recording, gsize *all_bytes)
+{
+    GString *example = g_string_new(NULL);
+    gsize bytes = 0;
+    const char *wrong = NULL;
+    for (const char *p = step; *p && !wrong;) {
+        guint i = 0;
+        while (i < G_N_ELEMENTS(template_words) && !g_str_has_prefix(p, template_words[i].word))
+            i++;
+        if (i < G_N_ELEMENTS(template_words)) {
+            wrong = i == G_N_ELEMENTS(template_words) - 1 && *has_recording ? "has {recording} twice" : NULL;
+            *has_recording = *has_recording || i == G_N_ELEMENTS(template_words) - 1;
+            bytes += template_words[i].bytes;
+            p += strlen(template_words[i].word);
+            g_string_append_c(example, 'x');
+        } else {
+            wrong = strchr("{}", *p) ? "has a word that is not known" : NULL;
+            bytes++;
+            g_string_append_c(example, *p++);
+        }
+    }
+    g_autofree char *text = g_string_free(example, FALSE), *safe = steno_safe_name(text);
+    if (!wrong && strcmp(safe, text) != 0)
+        wrong = "has a step that is not safe as a folder's name";
+    *all_bytes += bytes + 1;
+    return !wrong && bytes > STEP_MAX_BYTES ? "has a step that can become longer than 255 bytes" : wrong;
+}
+
+const char *config_template_check(const char *text)
+{
+    g_auto(GStrv) steps = g_strsplit(text, "/", -1);
+    guint n = g_strv_length(steps);
+    gboolean has_recording = FALSE;
+    gsize bytes = 0;
+    const char *wrong = NULL;
+    if (n < 2 || strcmp(steps[n - 1], "{file}") != 0)
+        return "does not end with /{file}";
+    for (guint i = 0; i + 1 < n && !wrong; i++)
+        wrong = check_step(steps[i], &has_recording, &bytes);
+    if (!wrong && bytes > TEMPLATE_MAX_BYTES)
+        return "can become longer than 1024 bytes with a file's name";
+    return !wrong && !has_recording ? "has no {recording}" : wrong;
 }
 
 const char *config_path_check(const char *path)

@@ -15,6 +15,12 @@ const char *config_form_check(const char *form, const char *text);
  */
 const char *config_url_check(const char *url, gboolean may_http, gboolean may_query);
 
+/* The same for a server without a path: SCHEME://HOST[:PORT]. */
+const char *config_server_url_check(const char *url, gboolean may_http);
+
+/* NULL when the text is a key template (`key` of storages); else what is wrong, to follow "the template ". Static. */
+const char *config_template_check(const char *text);
+
 /* NULL when the text is an absolute path without empty, "." or ".." parts; else what it must be. Static. */
 const char *config_path_check(const char *path);
 

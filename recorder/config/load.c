@@ -217,22 +217,6 @@ static void load_file(ConfigLoad *load, const char *path, ConfigPlace from, guin
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */
 
-static StenoConfig *config_new(void)
-{
-    StenoConfig *config = g_new0(StenoConfig, 1);
-    config->ref_count = 1;
-    config->notes = g_ptr_array_new_with_free_func(g_free);
-    for (guint i = 0; i < CONFIG_SECTIONS; i++) {
-        const ConfigSectionRow *row = config_section((ConfigSection)i);
-        gpointer member = (char *)config + row->offset;
-        if (row->is_list)
-            *(GPtrArray **)member = g_ptr_array_new();
-        else
-            config_object_defaults((ConfigSection)i, member);
-    }
-    return config;
-}
-
 static void load_init(ConfigLoad *load, const char *path, gboolean alone)
 {
     load->config = config_new();

@@ -58,6 +58,8 @@ char *config_print_allowed(const ConfigKey *key)
         return config_key_range(key);
     if (key->kind == CONFIG_KIND_BYTES)
         return g_strdup("a number, or text such as \"500G\"");
+    if (key->kind == CONFIG_KIND_DURATION)
+        return g_strdup("a number of seconds, or text such as \"90s\", \"60m\", \"2h\", \"1d\"");
     if (key->kind == CONFIG_KIND_REFS || !key->allowed[0] || config_is_form(key->allowed))
         return NULL;
     g_auto(GStrv) words = g_strsplit(key->allowed, " ", -1);

@@ -144,6 +144,8 @@ static const char *kind_words(const ConfigKey *key)
         return "whole number";
     case CONFIG_KIND_BYTES:
         return "number of bytes";
+    case CONFIG_KIND_DURATION:
+        return "time span";
     case CONFIG_KIND_PATH:
         return "absolute path";
     case CONFIG_KIND_FILE:

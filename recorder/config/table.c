@@ -93,19 +93,31 @@ char *config_key_range(const ConfigKey *key)
     return g_strdup_printf("%" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, key->minimum, key->maximum);
 }
 
-gboolean config_bytes_parse(const char *text, gint64 *bytes)
+/* A whole number, followed by one of the units or nothing. */
+static gboolean parse_scaled(const char *text, const char *units, const gint64 *scales, gint64 *number)
 {
-    static const char units[] = "KMGT";
     gsize digits = strspn(text, "0123456789");
     const char *unit = text[digits] ? strchr(units, text[digits]) : NULL;
-    guint shift = unit ? 10 * (guint)(unit - units + 1) : 0;
+    gint64 scale = unit ? scales[unit - units] : 1;
     if (digits == 0 || digits > 19 || (text[digits] && (!unit || text[digits + 1])))
         return FALSE;
-    guint64 number = g_ascii_strtoull(text, NULL, 10);
-    if (number > (guint64)G_MAXINT64 >> shift)
+    guint64 count = g_ascii_strtoull(text, NULL, 10);
+    if (count > (guint64)(G_MAXINT64 / scale))
         return FALSE;
-    *bytes = (gint64)(number << shift);
+    *number = (gint64)count * scale;
     return TRUE;
+}
+
+gboolean config_bytes_parse(const char *text, gint64 *bytes)
+{
+    static const gint64 scales[] = {(gint64)1 << 10, (gint64)1 << 20, (gint64)1 << 30, (gint64)1 << 40};
+    return parse_scaled(text, "KMGT", scales, bytes);
+}
+
+gboolean config_duration_parse(const char *text, gint64 *seconds)
+{
+    static const gint64 scales[] = {1, 60, 3600, 86400};
+    return parse_scaled(text, "smhd", scales, seconds);
 }
 
 /* The defaults of the table are not the user's: a test reads every one of them. */
@@ -122,6 +134,9 @@ static void set_default(const ConfigKey *key, gpointer object)
     case CONFIG_KIND_BYTES:
         (void)config_bytes_parse(text, CONFIG_MEMBER(gint64, object, key));
         break;
+    case CONFIG_KIND_DURATION:
+        (void)config_duration_parse(text, CONFIG_MEMBER(gint64, object, key));
+        break;
     case CONFIG_KIND_LIST:
     case CONFIG_KIND_REFS:
         *CONFIG_MEMBER(char **, object, key) = text[0] ? g_strsplit(text, " ", -1) : g_new0(char *, 1);
@@ -137,6 +152,7 @@ static void clear_member(const ConfigKey *key, gpointer object)
     case CONFIG_KIND_BOOL:
     case CONFIG_KIND_INT:
     case CONFIG_KIND_BYTES:
+    case CONFIG_KIND_DURATION:
         break;
     case CONFIG_KIND_LIST:
     case CONFIG_KIND_REFS:

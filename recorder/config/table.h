@@ -25,6 +25,7 @@ typedef enum {
     CONFIG_KIND_BOOL,
     CONFIG_KIND_INT,
     CONFIG_KIND_BYTES,
+    CONFIG_KIND_DURATION,
     CONFIG_KIND_LIST,
     CONFIG_KIND_REFS
 } ConfigKind;
@@ -64,11 +65,15 @@ GPtrArray *config_section_list(const StenoConfig *config, ConfigSection section)
 
 gboolean config_key_is_list(const ConfigKey *key);
 gboolean config_key_is_required(const ConfigKey *key);
-/* "1 to 10", "0 or more": of INT and BYTES. Caller frees. */
+/* "1 to 10", "0 or more": of INT, BYTES and DURATION. Caller frees. */
 char *config_key_range(const ConfigKey *key);
 /* A whole number, or one with K, M, G or T; FALSE when it is none or more than 63 bits hold. */
 gboolean config_bytes_parse(const char *text, gint64 *bytes);
+/* A whole number, or one with s, m, h or d, in seconds; FALSE as above. */
+gboolean config_duration_parse(const char *text, gint64 *seconds);
 
+/* Nothing but defaults, and no entry in any list. */
+StenoConfig *config_new(void);
 /* A new object with every key at its default; required ones are NULL. */
 gpointer config_object_new(ConfigSection section);
 void config_object_defaults(ConfigSection section, gpointer object);

@@ -151,17 +151,18 @@ static char *read_int(const ConfigKey *key, const config_setting_t *setting, gpo
     return set_number(key, config_setting_get_int64(setting), object);
 }
 
-static char *read_bytes(const ConfigKey *key, const config_setting_t *setting, gpointer object)
+/* A number, or text with a unit. */
+static char *read_scaled(const ConfigKey *key, const config_setting_t *setting, gpointer object,
+                         gboolean (*parse)(const char *text, gint64 *number), const char *wanted)
 {
-    static const char wanted[] = "a whole number of bytes, or text such as \"500G\" (K, M, G, T: powers of 1024)";
-    gint64 bytes;
+    gint64 number;
     if (is_whole(setting))
         return set_number(key, config_setting_get_int64(setting), object);
     if (config_setting_type(setting) != CONFIG_TYPE_STRING)
         return wrong_type(setting, wanted);
     const char *text = config_setting_get_string(setting);
-    if (config_bytes_parse(text, &bytes))
-        return set_number(key, bytes, object);
+    if (parse(text, &number))
+        return set_number(key, number, object);
     g_autofree char *quoted = config_quote(text);
     return g_strdup_printf("is %s, but must be %s", quoted, wanted);
 }
@@ -216,7 +217,11 @@ char *config_value_read(const ConfigKey *key, const config_setting_t *setting, g
     case CONFIG_KIND_INT:
         return read_int(key, setting, object);
     case CONFIG_KIND_BYTES:
-        return read_bytes(key, setting, object);
+        return read_scaled(key, setting, object, config_bytes_parse,
+                           "a whole number of bytes, or text such as \"500G\" (K, M, G, T: powers of 1024)");
+    case CONFIG_KIND_DURATION:
+        return read_scaled(key, setting, object, config_duration_parse,
+                           "a whole number of seconds, or text such as \"60m\" (s, m, h, d)");
     case CONFIG_KIND_LIST:
     case CONFIG_KIND_REFS:
         return read_list(key, setting, object);
