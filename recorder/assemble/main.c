@@ -54,7 +54,8 @@ static int assemble(Console *console, StenoAssembleOptions *options)
     options->user = console;
     if (!steno_assemble(options, NULL, &error))
         return fail(console, error);
-    g_autofree char *path = g_build_filename(options->output, "manifest.json", NULL);
+    g_autofree char *name = steno_manifest_name(options->section);
+    g_autofree char *path = g_build_filename(options->output, name, NULL);
     if (console->json)
         print_line(json_pack("{s:b, s:s}", "done", 1, "manifest", path));
     else
@@ -62,10 +63,20 @@ static int assemble(Console *console, StenoAssembleOptions *options)
     return 0;
 }
 
+static void on_problem(gpointer user, const char *words)
+{
+    const Console *console = user;
+    if (console->json)
+        print_line(json_pack("{s:s}", "problem", words));
+    else
+        printf("problem: %s\n", words);
+}
+
 static int verify(Console *console, const char *folder)
 {
     g_autoptr(GError) error = NULL;
-    if (!steno_verify(folder, on_fault, console, &error))
+    const StenoVerifyEvents events = {.fault = on_fault, .problem = on_problem};
+    if (!steno_verify(folder, &events, console, &error))
         return fail(console, error);
     if (console->json)
         print_line(json_pack("{s:b}", "done", 1));
@@ -87,12 +98,17 @@ static gboolean pick(const char *option, const char *value, const char *first, c
 int main(int argc, char **argv)
 {
     g_autofree char *output = NULL, *outputs = NULL, *audio = NULL;
+    gint section = 0;
+    gboolean join = FALSE;
     Console console = {0};
     const GOptionEntry entries[] = {
         {"output", 0, 0, G_OPTION_ARG_FILENAME, &output, "folder for the files and manifest.json", "DIR"},
         {"outputs", 0, 0, G_OPTION_ARG_STRING, &outputs, "one file a participant (default) or a track",
          "participant|track"},
         {"audio", 0, 0, G_OPTION_ARG_STRING, &audio, "sound as sent (default), or as AAC", "copy|aac"},
+        {"section", 0, 0, G_OPTION_ARG_INT, &section, "only this section, from 1 (default: what is left for the end)",
+         "N"},
+        {"join", 0, 0, G_OPTION_ARG_NONE, &join, "all sections in one, as if nothing had been rotated", NULL},
         {"json", 0, 0, G_OPTION_ARG_NONE, &console.json, "tell all as JSON lines", NULL},
         {NULL},
     };
@@ -111,10 +127,16 @@ int main(int argc, char **argv)
     if (!pick("--outputs", outputs, "participant", "track", &by_track, &error) ||
         !pick("--audio", audio, "copy", "aac", &aac, &error))
         return fail(&console, error);
+    if (section < 0 || (section > 0 && join)) {
+        error = g_error_new(STENO_ERROR, STENO_ERROR_USAGE, "--section is a number from 1, and not with --join");
+        return fail(&console, error);
+    }
     if (argc == 3 && strcmp(argv[1], "assemble") == 0 && output) {
         StenoAssembleOptions options = {
             .capture = argv[2],
             .output = output,
+            .section = (guint)section,
+            .join = join,
             .outputs = by_track ? STENO_OUTPUTS_TRACK : STENO_OUTPUTS_PARTICIPANT,
             .audio = aac ? STENO_AUDIO_AAC : STENO_AUDIO_COPY,
         };

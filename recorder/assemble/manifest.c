@@ -1,5 +1,6 @@
 #include "manifest.h"
 
+#include "steno/assemble.h"
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
 
@@ -352,6 +353,11 @@ json_t *manifest_build(const Model *model, json_t *tracks, json_t *outputs)
         json_array_append_new(problems, json_sprintf("%u more problems are not listed", model->problems_left_out));
     json_object_set_new(manifest, "problems", problems);
     return manifest;
+}
+
+char *steno_manifest_name(guint section)
+{
+    return section ? g_strdup_printf("manifest.%03u.json", section) : g_strdup(MANIFEST_FILE);
 }
 
 gboolean manifest_write(const char *folder, const json_t *manifest, GError **error)

@@ -13,7 +13,7 @@
 
 typedef struct {
     const char *folder;
-    void (*fault)(gpointer user, const char *file, const char *words);
+    const StenoVerifyEvents *events;
     gpointer user;
     guint faults;
 } Verification;
@@ -27,8 +27,8 @@ static void tell(Verification *verification, const char *file, const char *forma
     g_autofree char *words = g_strdup_vprintf(format, arguments);
     va_end(arguments);
     verification->faults++;
-    if (verification->fault)
-        verification->fault(verification->user, file, words);
+    if (verification->events->fault)
+        verification->events->fault(verification->user, file, words);
 }
 
 static gint64 integer(const json_t *row, const char *name)
@@ -150,10 +150,18 @@ static void check_listing(Verification *verification, const json_t *outputs)
             tell(verification, name, "is not in the manifest");
 }
 
-gboolean steno_verify(const char *folder, void (*fault)(gpointer user, const char *file, const char *words),
-                      gpointer user, GError **error)
+static void tell_problems(const Verification *verification, const json_t *problems)
 {
-    Verification verification = {.folder = folder, .fault = fault, .user = user};
+    size_t i;
+    json_t *problem;
+    json_array_foreach (problems, i, problem)
+        if (verification->events->problem)
+            verification->events->problem(verification->user, json_string_value(problem));
+}
+
+gboolean steno_verify(const char *folder, const StenoVerifyEvents *events, gpointer user, GError **error)
+{
+    Verification verification = {.folder = folder, .events = events, .user = user};
     g_autofree char *path = g_build_filename(folder, MANIFEST_FILE, NULL);
     g_autofree char *text = NULL;
     gsize bytes = 0;
@@ -169,6 +177,7 @@ gboolean steno_verify(const char *folder, void (*fault)(gpointer user, const cha
         json_array_foreach (outputs, i, output)
             check_output(&verification, output);
         check_listing(&verification, outputs);
+        tell_problems(&verification, json_object_get(manifest, "problems"));
         json_decref(manifest);
     }
     if (verification.faults > 0)

@@ -53,7 +53,7 @@ static void assemble_with(Place *place, StenoOutputs outputs, StenoAudio audio)
     place->manifest = NULL;
     if (!steno_assemble(&options, &place->manifest, &error))
         fail_msg("%s", error->message);
-    if (!steno_verify(place->output, print_fault, NULL, &error))
+    if (!steno_verify(place->output, &(StenoVerifyEvents){.fault = print_fault}, NULL, &error))
         fail_msg("%s", error->message);
 }
 
@@ -791,14 +791,14 @@ static void expect_fault(const Place *place)
 {
     guint faults = 0;
     g_autoptr(GError) error = NULL;
-    assert_false(steno_verify(place->output, count_fault, &faults, &error));
+    assert_false(steno_verify(place->output, &(StenoVerifyEvents){.fault = count_fault}, &faults, &error));
     assert_true(faults > 0);
     assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_VERIFY_FAILED));
 }
 
 static void expect_sound(const Place *place)
 {
-    assert_true(steno_verify(place->output, print_fault, NULL, NULL));
+    assert_true(steno_verify(place->output, &(StenoVerifyEvents){.fault = print_fault}, NULL, NULL));
 }
 
 /* Every change is found, and what is put back is sound again. */
