@@ -438,6 +438,31 @@ static void test_keys(void **state)
     assert_refused(steno_journal_key_revoke(journal, "key_3", error), STENO_ERROR_NOT_FOUND);
 }
 
+static void test_marks(void **state)
+{
+    StenoJournal *journal = ((Fixture *)*state)->journal;
+    gboolean marked = TRUE;
+    assert_ok(steno_journal_marked(journal, "rebuilt", &marked, error));
+    assert_false(marked);
+    assert_ok(steno_journal_mark(journal, "rebuilt", error));
+    assert_ok(steno_journal_mark(journal, "rebuilt", error));
+    assert_ok(steno_journal_marked(journal, "rebuilt", &marked, error));
+    assert_true(marked);
+    assert_ok(steno_journal_marked(journal, "other", &marked, error));
+    assert_false(marked);
+    /* A mark goes with the transaction that it is part of. */
+    assert_ok(steno_journal_begin(journal, error));
+    assert_ok(steno_journal_mark(journal, "other", error));
+    steno_journal_rollback(journal);
+    assert_ok(steno_journal_marked(journal, "other", &marked, error));
+    assert_false(marked);
+    assert_ok(steno_journal_begin(journal, error));
+    assert_ok(steno_journal_mark(journal, "other", error));
+    assert_ok(steno_journal_commit(journal, error));
+    assert_ok(steno_journal_marked(journal, "other", &marked, error));
+    assert_true(marked);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -457,6 +482,7 @@ int main(void)
         TEST(test_deliveries),
         TEST(test_idempotency),
         TEST(test_keys),
+        TEST(test_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -204,6 +204,45 @@ static void test_migrations(void **state)
     sqlite3_close(db);
 }
 
+/* A journal of the first release: all that it holds is there afterwards, and in the copy beside it. */
+static void test_version_1_is_migrated(void **state)
+{
+    Fixture *fixture = *state;
+    const Schema first = {journal_schema.migrations, 1};
+    gboolean migrated, marked = TRUE;
+    fixture_open(fixture);
+    add_rows(fixture->journal, 50);
+    fixture_close(fixture);
+    fixture_sql(fixture, "DROP TABLE mark; PRAGMA user_version = 1");
+    sqlite3 *db = connect_to(fixture);
+    char *damage = NULL;
+    assert_int_equal(journal_schema_check(db, &first, 1, &damage), SQLITE_OK);
+    assert_null(damage);
+    assert_int_equal(journal_migrate(db, fixture->path, &first, &migrated, NULL), SQLITE_OK);
+    assert_false(migrated);
+    sqlite3_close(db);
+
+    assert_int_equal(fixture_open(fixture), STENO_JOURNAL_MIGRATED);
+    assert_int_equal(count_rows(fixture->journal), 50);
+    g_autoptr(GPtrArray) events = NULL;
+    assert_ok((events = steno_journal_events(fixture->journal, 0, NULL, NULL, 1000, error)));
+    assert_int_equal(events->len, 50);
+    assert_ok(steno_journal_marked(fixture->journal, "rebuilt", &marked, error));
+    assert_false(marked);
+    assert_ok(steno_journal_mark(fixture->journal, "rebuilt", error));
+    fixture_close(fixture);
+    g_autofree char *copy_path = g_strconcat(fixture->path, ".v1", NULL);
+    Fixture copy = {.folder = fixture->folder, .path = copy_path};
+    g_autofree char *copied = fixture_sql_text(&copy, "SELECT count(*) FROM recording");
+    g_autofree char *version = fixture_sql_text(&copy, "PRAGMA user_version");
+    assert_string_equal(copied, "50");
+    assert_string_equal(version, "1");
+
+    assert_int_equal(fixture_open(fixture), STENO_JOURNAL_OPENED);
+    assert_ok(steno_journal_marked(fixture->journal, "rebuilt", &marked, error));
+    assert_true(marked);
+}
+
 /* ---- damage ------------------------------------------------------------------------------------------------------ */
 
 static void make_journal(Fixture *fixture, guint rows)
@@ -402,6 +441,7 @@ static void test_damage_while_running(void **state)
         assert_refused(steno_journal_event_add(journal, "r1", NULL, "t", NULL, NULL, error), STENO_ERROR_JOURNAL);
         assert_refused(steno_journal_events(journal, 0, NULL, NULL, 10, error), STENO_ERROR_JOURNAL);
         assert_int_equal(steno_journal_files_bytes(journal, "clinic", NULL), -1);
+        assert_refused(steno_journal_mark(journal, "done", error), STENO_ERROR_JOURNAL);
     }
     fixture_close(fixture);
     assert_int_equal(fixture_open(fixture), STENO_JOURNAL_SET_ASIDE);
@@ -418,6 +458,7 @@ int main(void)
         TEST(test_lock_is_let_go_at_exec),
         TEST(test_later_version_is_refused),
         TEST(test_migrations),
+        TEST(test_version_1_is_migrated),
         TEST(test_damaged_is_set_aside),
         TEST(test_log_of_a_damaged_journal_is_kept),
         TEST(test_what_is_no_journal_is_set_aside),
