@@ -149,12 +149,12 @@ static void keys_that_are_none(void **state)
     const struct {
         const char *make, *words;
     } rows[] = {
-        {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem", "of type EC"},
+        {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem", "of type id-ecPublicKey"},
         {"openssl genpkey -algorithm ed448 -out key.pem", "of type ED448"},
         {"openssl genpkey -algorithm x25519 -out key.pem", "of type X25519"},
         {"openssl genpkey -algorithm ed25519 | openssl pkey -aes256 -passout pass:secret -out key.pem", "is encrypted"},
-        {"openssl genpkey -algorithm ed25519 | openssl pkey -pubout -out key.pem", "no private key"},
-        {"echo nothing >key.pem", "no private key"},
+        {"openssl genpkey -algorithm ed25519 | openssl pkey -pubout -out key.pem", "no PKCS#8 private key"},
+        {"echo nothing >key.pem", "no PKCS#8 private key"},
         {": >key.pem", "empty"},
         {"openssl genpkey -algorithm ed25519 -out key.pem; chmod 0644 key.pem", "chmod 0600"},
         {"mkdir key.pem", "key.pem"},
