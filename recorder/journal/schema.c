@@ -64,8 +64,10 @@ static const char version_1[] =
     "  id TEXT NOT NULL PRIMARY KEY, app TEXT, role TEXT NOT NULL, label TEXT, sha256_hex TEXT NOT NULL,"
     "  created_us BIGINT NOT NULL, revoked_us BIGINT NOT NULL);";
 
+static const char version_2[] = "CREATE TABLE mark (name TEXT NOT NULL PRIMARY KEY);";
+
 /* A new version is a new row at the end. A row that was released is never changed. */
-static const char *const migrations[] = {version_1};
+static const char *const migrations[] = {version_1, version_2};
 
 const Schema journal_schema = {migrations, G_N_ELEMENTS(migrations)};
 
