@@ -64,9 +64,13 @@ int steno_error_exit_code(const GError *error)
 
 gboolean steno_error_is_storage(const GError *error)
 {
-    return g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FULL) ||
-           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_UNWRITABLE) ||
-           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED);
+    static const StenoError codes[] = {STENO_ERROR_STORAGE_UNWRITABLE, STENO_ERROR_STORAGE_FULL,
+                                       STENO_ERROR_STORAGE_FAILED, STENO_ERROR_STORAGE_DENIED,
+                                       STENO_ERROR_STORAGE_UNREACHABLE};
+    for (guint i = 0; i < G_N_ELEMENTS(codes); i++)
+        if (g_error_matches(error, STENO_ERROR, (gint)codes[i]))
+            return TRUE;
+    return FALSE;
 }
 
 int steno_error_http_status(StenoError code)
@@ -94,6 +98,16 @@ GError *steno_error_from_json(const json_t *json, const char *words)
     return g_error_new_literal(STENO_ERROR, (gint)code, message ? message : words);
 }
 
+gboolean steno_error_set(GError **error, StenoError code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *message = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error_literal(error, STENO_ERROR, (gint)code, message);
+    return FALSE;
+}
+
 static StenoError code_of_errno(int saved_errno)
 {
     switch (saved_errno) {
@@ -107,6 +121,17 @@ static StenoError code_of_errno(int saved_errno)
     case ENOENT:
     case ENOTDIR:
         return STENO_ERROR_STORAGE_UNWRITABLE;
+    case ESTALE:
+    case ETIMEDOUT:
+    case ENOTCONN:
+    case ECONNABORTED:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case ENETUNREACH:
+        return STENO_ERROR_STORAGE_UNREACHABLE;
     default:
         return STENO_ERROR_STORAGE_FAILED;
     }

@@ -48,9 +48,13 @@ json_t *steno_error_to_json(const GError *error);
 /* Back again; NULL when it is no object. `words` stand in for a message that is missing. */
 GError *steno_error_from_json(const json_t *json, const char *words);
 
+/* g_set_error() of this domain, for `return`: FALSE. */
+gboolean steno_error_set(GError **error, StenoError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
 /*
  * Sets *error from errno: ENOSPC and EDQUOT become STORAGE_FULL, EACCES, EPERM, EROFS and ENOENT STORAGE_UNWRITABLE,
- * all else STORAGE_FAILED. The message is "<what was being done>: <words of errno>". Returns FALSE, for `return`.
+ * what a network mount that went away answers (ESTALE, ETIMEDOUT, …) STORAGE_UNREACHABLE, all else STORAGE_FAILED. The
+ * message is "<what was being done>: <words of errno>". Returns FALSE, for `return`.
  */
 gboolean steno_error_set_errno(GError **error, int saved_errno, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
