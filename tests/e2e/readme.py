@@ -27,7 +27,7 @@ def blocks():
     """[(language, text)] of the section "As a service"."""
     with open(os.path.join(steno.TOP, "README.md")) as f:
         section = f.read().split("## As a service", 1)[1].split("\n## ", 1)[0]
-    return re.findall(r"^```(sh|cron)\n(.*?)^```", section, re.M | re.S)
+    return re.findall(r"^```(sh|cron|conf)\n(.*?)^```", section, re.M | re.S)
 
 
 def test_blocks(case):
@@ -85,12 +85,25 @@ def run_blocks(case):
     media = [n for n in os.listdir(case.path("work")) if n.endswith((".webm", ".mp4", ".mkv"))]
     assert media, f"curl fetched {os.listdir(case.path('work'))}"
     print(f"figure: {len(shell_blocks)} blocks; fetched {media}")
+    (conf,) = [text for language, text in blocks() if language == "conf"]
+    check_configuration(case, conf)
     (cron,) = [text for language, text in blocks() if language == "cron"]
     line = [x for x in cron.splitlines() if x and not x.startswith("#")][0].split(None, 6)
     assert line[5] == "root" and len(line) == 7, line
     out = run(case, "cron", f"ID=$({line[6]}); echo id=$ID\n"
               "until [ $(steno show $ID --json | jq .counts.frames) -gt 0 ]; do sleep 0.2; done\nsteno stop $ID --wait\n")
     assert re.search(r"^id=[0-9A-Z]{26}$", out, re.M), out
+
+
+def check_configuration(case, text):
+    """A block of steno.conf is lawful as it stands, with the secrets that it names."""
+    for path in re.findall(r'= "(/etc/steno/secrets/[^"]+)"', text):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(fd, b"AKIDEXAMPLE\nsecret\n")
+        os.close(fd)
+    with open(case.path("example.conf"), "w") as f:
+        f.write(text)
+    run(case, "conf", f"stenod --check-config --config {case.path('example.conf')}\n")
 
 
 def run(case, name, text, cwd=steno.TOP):
