@@ -6,7 +6,7 @@ import re
 import time
 import urllib.parse
 
-from steno_test import clips, janus, procs, steno
+from steno_test import clips, janus, procs, s3, steno
 from steno_test.receiver import SECRET, Receiver
 from steno_test.stenod import Stenod
 
@@ -21,6 +21,14 @@ def spellings(secret):
     raw = secret.encode()
     return {raw, base64.b64encode(raw).rstrip(b"="), raw.hex().encode(), raw.hex().upper().encode(),
             urllib.parse.quote(secret, safe="").encode()}
+
+
+def key_spellings(path):
+    """An Ed25519 key as it lies in its PEM file, and its 32 bytes."""
+    with open(path) as f:
+        text = "".join(line.strip() for line in f if not line.startswith("-"))
+    raw = base64.b64decode(text)[-32:]
+    return {text.encode(), text[-40:].encode(), raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"=")}
 
 
 def processes(but):
@@ -133,14 +141,20 @@ def test_stenod(case):
     application = "planted-application-secret-0c2"
     daemon.webhooks = [{"name": "hook", "url": receiver.url, "secret_file": daemon.secret("hook.secret", "whsec_" + SECRET),
                         "application_secret_file": daemon.secret("hook.app", application), "allow_http": True, "allow_private": True}]
-    daemon.apps = [{"name": "clinic", "webhooks": ["hook"], "webhook": "hook"}]
+    bucket = s3.versitygw(case)
+    given.add(daemon.secret("s3-key", f"{s3.ACCESS}\n{s3.SECRET}\n"))
+    daemon.storages.append(bucket.storage(bucket.make_bucket("secrets"), "bucket", access_key_file=os.path.join(daemon.folder, "s3-key")))
+    daemon.apps = [{"name": "clinic", "webhooks": ["hook"], "webhook": "hook", "store": "all"}]
     daemon.start()
+    signing_key = os.path.join(daemon.state, "signing", "key.pem")
+    given.add(signing_key)
     first = daemon.admin_key()
     key = daemon.key("operator")
     token = janus.signed_token(TOKEN_SECRET, descriptors=(janus.VIDEOROOM, DESCRIPTION))
     wanted = {"token secret": spellings(TOKEN_SECRET), "API secret": spellings(API_SECRET), "webhook secret": spellings(SECRET),
               "application secret": spellings(application), "API key": spellings(key["secret"]),
-              "token": spellings(token) | spellings(DESCRIPTION)}
+              "token": spellings(token) | spellings(DESCRIPTION), "S3 secret": spellings(s3.SECRET),
+              "signing key": key_spellings(signing_key), "signed address": {b"X-Amz-Signature="}}
     ids = [daemon.begin(janus.ROOM)["id"]]
     body = {"app": "clinic", "platform": "janus-1", "channel": str(janus.ROOM), "profile": "given",
             "token": {"source": "given", "value": token}}
@@ -155,7 +169,7 @@ def test_stenod(case):
     found = []
 
     def look():
-        found.extend(search(processes({os.getpid()}), wanted))
+        found.extend(search(processes({os.getpid(), bucket.process.pid}), wanted))
         for pid in (daemon.process.pid, *daemon.recorders().values()):
             with open(f"/proc/{pid}/limits") as f:
                 assert re.search(r"Max core file size +0 +0", f.read()), f"process {pid} may dump core"
@@ -177,6 +191,10 @@ def test_stenod(case):
     for id_ in ids:
         daemon.await_state(id_, "completed")
         assert receiver.wait(id_, ["recording.completed"], 30), "no webhook"
+    look()
+    for id_ in ids:
+        (file,) = [f for f in daemon.recording(id_)["files"]][:1]
+        assert daemon.get(f"/v1/recordings/{id_}/files/{file['name']}?via=redirect").status in (200, 302)
     look()
     assert daemon.stop() == 0
     found += search(((p, d) for p, d in files(daemon.folder, daemon.run) if p not in given), wanted)
