@@ -3,6 +3,7 @@
 #include "manifest.h"
 #include "mux.h"
 #include "plan.h"
+#include "scope.h"
 
 #include "steno/base/error.h"
 #include "steno/base/safe_name.h"
@@ -18,6 +19,7 @@
 
 typedef struct {
     const StenoAssembleOptions *options;
+    const Scope *scope;
     Model *model;
     GHashTable *names; /* file names without extension that are taken, case-folded; owned */
     json_t *tracks, *outputs;
@@ -51,8 +53,8 @@ static guint64 file_bytes(const char *path)
 static guint64 track_bytes(const Model *model, const ModelTrack *track)
 {
     guint64 bytes = 0;
-    for (guint i = 0; i < track->segments->len; i++) {
-        g_autofree char *path = model_track_path(model, track, g_array_index(track->segments, guint, i));
+    for (guint i = 0; i < track->files->len; i++) {
+        g_autofree char *path = model_file_path(model, track, &g_array_index(track->files, ModelFile, i));
         bytes += file_bytes(path);
     }
     return bytes;
@@ -98,7 +100,10 @@ static gboolean is_fatal(const GError *error)
 static gboolean write_as(Assembly *assembly, PlanOutput *output, const char *name, GError **error)
 {
     const char *folder = assembly->options->output;
-    g_autofree char *file = g_strdup_printf("%s.%s", name, plan_extension(output->container));
+    guint section = assembly->model->scope.section;
+    const char *extension = plan_extension(output->container);
+    g_autofree char *file =
+        section ? g_strdup_printf("%s.%03u.%s", name, section, extension) : g_strdup_printf("%s.%s", name, extension);
     g_autofree char *path = g_build_filename(folder, file, NULL);
     MuxResult result;
     char sha256[MANIFEST_SHA256_BYTES];
@@ -107,7 +112,8 @@ static gboolean write_as(Assembly *assembly, PlanOutput *output, const char *nam
         return FALSE;
     gboolean digested = manifest_digest(path, sha256, &bytes, error);
     if (digested)
-        json_array_append_new(assembly->outputs, manifest_output(output, &result, file, bytes, sha256));
+        json_array_append_new(assembly->outputs,
+                              manifest_output(assembly->model, output, &result, file, bytes, sha256));
     mux_result_clear(&result);
     return digested;
 }
@@ -209,9 +215,9 @@ static gboolean is_listed(const json_t *outputs, const char *file)
 }
 
 /* Files of an earlier assembly with other options, which the new manifest does not know. */
-static json_t *earlier_outputs(const char *folder)
+static json_t *earlier_outputs(const char *folder, const char *name)
 {
-    g_autofree char *path = g_build_filename(folder, MANIFEST_FILE, NULL);
+    g_autofree char *path = g_build_filename(folder, name, NULL);
     g_autofree char *text = NULL;
     gsize bytes;
     if (file_bytes(path) > MANIFEST_MAX_BYTES || !g_file_get_contents(path, &text, &bytes, NULL))
@@ -245,44 +251,62 @@ static gboolean sync_folder(const char *folder, GError **error)
     return synced || steno_error_set_errno(error, saved, "writing the folder %s to disk", folder);
 }
 
+static json_t *build_manifest(const Assembly *assembly)
+{
+    const Scope *scope = assembly->scope;
+    json_t *manifest = manifest_build(assembly->model, json_incref(assembly->tracks), json_incref(assembly->outputs));
+    if (scope->section)
+        manifest_set_section(manifest, scope->section);
+    else if (assembly->model->scope.section)
+        manifest_merge(manifest, scope->stored, scope->sections);
+    return manifest;
+}
+
+static gboolean write_manifest(const Assembly *assembly, const json_t *manifest, GError **error)
+{
+    const char *folder = assembly->options->output;
+    const json_t *outputs = json_object_get(manifest, "outputs");
+    g_autofree char *name = steno_manifest_name(assembly->options->section);
+    json_t *earlier = earlier_outputs(folder, name);
+    gboolean written = manifest_write(folder, name, manifest, error) && sync_folder(folder, error);
+    if (written && earlier)
+        remove_replaced(folder, earlier, outputs);
+    json_decref(earlier);
+    if (!written || json_array_size(outputs) > 0)
+        return written;
+    if (assembly->frames)
+        g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED,
+                    "assembling %s: frames were captured, but no file could be made of them", assembly->model->folder);
+    else
+        g_set_error(error, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED, "assembling %s: no track holds a frame",
+                    assembly->model->folder);
+    return FALSE;
+}
+
 static gboolean run(Assembly *assembly, json_t **manifest, GError **error)
 {
     Model *model = assembly->model;
-    const char *folder = assembly->options->output;
     for (guint i = 0; i < model->participants->len; i++)
         if (!assemble_participant(assembly, model->participants->pdata[i], error))
             return FALSE;
-    gboolean something = json_array_size(assembly->outputs) > 0;
-    json_t *earlier = earlier_outputs(folder);
-    json_t *built = manifest_build(model, json_incref(assembly->tracks), json_incref(assembly->outputs));
-    gboolean written = manifest_write(folder, built, error) && sync_folder(folder, error);
-    if (written && earlier)
-        remove_replaced(folder, earlier, assembly->outputs);
-    json_decref(earlier);
-    if (written && !something) {
-        written = FALSE;
-        if (assembly->frames)
-            g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED,
-                        "assembling %s: frames were captured, but no file could be made of them", model->folder);
-        else
-            g_set_error(error, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED, "assembling %s: no track holds a frame",
-                        model->folder);
-    }
+    json_t *built = build_manifest(assembly);
+    gboolean written = write_manifest(assembly, built, error);
     if (written && manifest)
         *manifest = json_incref(built);
     json_decref(built);
     return written;
 }
 
-gboolean steno_assemble(const StenoAssembleOptions *options, json_t **manifest, GError **error)
+static gboolean assemble(const StenoAssembleOptions *options, const Scope *scope, json_t **manifest, GError **error)
 {
-    g_autoptr(Model) model = model_load(options->capture, error);
+    g_autoptr(Model) model = model_load(options->capture, &scope->model, error);
     if (!model)
         return FALSE;
     if (g_mkdir_with_parents(options->output, 0755) != 0)
         return steno_error_set_errno(error, errno, "making the folder %s", options->output);
     Assembly assembly = {
         .options = options,
+        .scope = scope,
         .model = model,
         .names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .tracks = json_array(),
@@ -297,5 +321,13 @@ gboolean steno_assemble(const StenoAssembleOptions *options, json_t **manifest, 
     json_decref(assembly.tracks);
     json_decref(assembly.outputs);
     g_hash_table_unref(assembly.names);
+    return done;
+}
+
+gboolean steno_assemble(const StenoAssembleOptions *options, json_t **manifest, GError **error)
+{
+    Scope scope;
+    gboolean done = scope_find(options, &scope, error) && assemble(options, &scope, manifest, error);
+    scope_clear(&scope);
     return done;
 }

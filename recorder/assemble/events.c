@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-/* The longest lawful line is a state with an error in words. */
-#define LINE_MAX_BYTES 65536
-
 typedef struct {
     Model *model;
     ModelPart *part;
@@ -151,7 +148,13 @@ static gboolean paused_gap(const Line *line, const char *cause)
     if (strcmp(cause, steno_gap_cause_name(STENO_GAP_PAUSED)) != 0 || interval.from_us == 0 ||
         interval.until_us < interval.from_us || part->pauses->len >= MODEL_ROWS_MAX)
         return FALSE;
-    g_array_append_val(part->pauses, interval);
+    ModelInterval *last = part->pauses->len ? &g_array_index(part->pauses, ModelInterval, part->pauses->len - 1) : NULL;
+    /* Told up to a rotation, and from there on again: without a state between them it is one pause. */
+    if (last && part->pause_told && interval.from_us >= last->from_us)
+        last->until_us = MAX(last->until_us, interval.until_us);
+    else
+        g_array_append_val(part->pauses, interval);
+    part->pause_told = TRUE;
     part->paused_us = 0;
     return TRUE;
 }
@@ -256,9 +259,18 @@ static gboolean state(const Line *line)
     const char *name = string(line, "state");
     line->part->clean = strcmp(name, "reconnecting") == 0;
     /* How long it lasted is told when it is over; when that was never told, it lasted to the end. */
-    if (strcmp(name, "paused") == 0 && line->part->paused_us == 0)
+    gboolean paused = strcmp(name, "paused") == 0;
+    if (paused && line->part->paused_us == 0)
         line->part->paused_us = line->t_us;
+    line->part->pause_told &= paused;
     return *name != '\0';
+}
+
+/* The end of this part, but of nothing that it tells: the next one goes on. */
+static gboolean rotated(const Line *line)
+{
+    line->part->clean = line->part->rotated = TRUE;
+    return integer(line, "section", 1, G_MAXINT32, 0) > 0 && time_of(line, "seam") > 0;
 }
 
 static gboolean ended(const Line *line)
@@ -287,12 +299,13 @@ static const struct {
     {"unmuted", unmuted},
     {"stats", stats},
     {"state", state},
+    {"rotated", rotated},
     {"ended", ended},
 };
 
 static gboolean take_line(Model *model, ModelPart *part, const char *text, gsize bytes)
 {
-    if (bytes > LINE_MAX_BYTES)
+    if (bytes > MODEL_LINE_MAX_BYTES)
         return FALSE;
     json_t *event = json_loadb(text, bytes, 0, NULL);
     Line line = {.model = model, .part = part, .event = event};

@@ -25,6 +25,7 @@ typedef struct {
     GArray *items;
     guint next;
     gboolean opus, stereo;
+    gboolean goes_on; /* behind a seam: a hole of less than a packet at the beginning is none */
     guint unit;       /* samples that silence comes in multiples of */
     gint64 until;     /* silence goes on until there */
     gint64 played;    /* samples that have come out */
@@ -114,7 +115,8 @@ static gboolean audio_next(Feed *feed, AVPacket *packet, GError **error)
     AudioFeed *self = (AudioFeed *)feed;
     if (self->hole.samples == 0 && self->next < self->items->len) {
         const FeedItem *item = &g_array_index(self->items, FeedItem, self->next);
-        if (self->next == 0 || !follows(self, item - 1, item))
+        if (self->next == 0 ? !self->goes_on || item->pts >= feed_frame(self->feed.stream, item)->samples
+                            : !follows(self, item - 1, item))
             open_hole(self, item->pts);
     } else if (self->hole.samples == 0 && !self->closed) {
         self->closed = TRUE;
@@ -145,6 +147,7 @@ Feed *feed_audio_new(Model *model, const PlanStream *stream, gint64 until_us)
     self->feed.free = audio_free;
     self->reader = (FeedReader){.model = model, .stream = stream};
     self->items = feed_items(stream, self->feed.time_base);
+    self->goes_on = model->scope.section > 1;
     self->stereo = self->opus && feed_any(stream, FRAME_STEREO);
     self->unit = self->opus ? OPUS_UNIT_SAMPLES : 1;
     self->silence = stream->codec == STENO_CODEC_PCMA ? 0xd5 : 0xff;

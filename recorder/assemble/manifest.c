@@ -10,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A wall-clock time, twice: for people, and exact. Null where it is not known. */
-static void set_time(json_t *object, const char *name, gint64 wall_us)
+void manifest_set_time(json_t *object, const char *name, gint64 wall_us)
 {
     g_autofree char *exact = g_strconcat(name, "_us", NULL);
     g_autofree char *words = wall_us > 0 ? steno_clock_format(wall_us) : NULL;
@@ -19,10 +18,10 @@ static void set_time(json_t *object, const char *name, gint64 wall_us)
     json_object_set_new(object, exact, wall_us > 0 ? json_integer(wall_us) : json_null());
 }
 
-static void set_interval(json_t *object, gint64 from_us, gint64 until_us)
+void manifest_set_interval(json_t *object, gint64 from_us, gint64 until_us)
 {
-    set_time(object, "from", from_us);
-    set_time(object, "until", until_us);
+    manifest_set_time(object, "from", from_us);
+    manifest_set_time(object, "until", until_us);
 }
 
 static void set_integer(json_t *object, const char *name, guint64 value)
@@ -55,7 +54,7 @@ static json_t *formats_of(const TrackScan *scan)
                 at_us = g_array_index(scan->frames, IndexFrame, f).wall_us;
         json_t *format = json_object();
         set_integer(format, "segment", segment->number);
-        set_time(format, "at", at_us);
+        manifest_set_time(format, "at", at_us);
         set_string(format, "codec", steno_codec_name(segment->codec));
         set_integer(format, "clock_hz", segment->clock_hz);
         if (steno_codec_is_video(segment->codec)) {
@@ -88,7 +87,7 @@ static json_t *mutes_of(const ModelTrack *track)
     for (guint i = 0; i < track->mutes->len; i++) {
         const ModelMute *mute = &g_array_index(track->mutes, ModelMute, i);
         json_t *row = json_object();
-        set_interval(row, mute->interval.from_us, mute->interval.until_us);
+        manifest_set_interval(row, mute->interval.from_us, mute->interval.until_us);
         set_string(row, "evidence", mute->by_platform ? "platform" : "rtp");
         json_array_append_new(mutes, row);
     }
@@ -106,10 +105,10 @@ json_t *manifest_track(const TrackScan *scan)
     set_integer(row, "ssrc", track->ssrc);
     json_object_set_new(row, "codecs", codecs_of(scan));
     json_object_set_new(row, "formats", formats_of(scan));
-    set_time(row, "added", track->added_us);
-    set_time(row, "removed", track->removed_us);
-    set_time(row, "first", scan->first_us);
-    set_time(row, "last", scan->last_us);
+    manifest_set_time(row, "added", track->added_us);
+    manifest_set_time(row, "removed", track->removed_us);
+    manifest_set_time(row, "first", scan->first_us);
+    manifest_set_time(row, "last", scan->last_us);
     set_integer(row, "frames", scan->frames->len);
     set_integer(row, "decodable_frames", scan->decodable);
     set_integer(row, "size_bytes", scan->bytes);
@@ -156,12 +155,16 @@ static json_t *stream_row(const PlanStream *plan, const MuxStreamResult *result,
     return row;
 }
 
-json_t *manifest_output(const PlanOutput *output, const MuxResult *result, const char *file, gint64 bytes,
-                        const char *sha256)
+json_t *manifest_output(const Model *model, const PlanOutput *output, const MuxResult *result, const char *file,
+                        gint64 bytes, const char *sha256)
 {
     json_t *row = json_object();
     set_string(row, "file", file);
     set_string(row, "participant", output->participant->id);
+    if (model->scope.section) {
+        set_integer(row, "section", model->scope.section);
+        manifest_set_time(row, "zero", model->begin_us);
+    }
     set_string(row, "container", plan_extension(output->container));
     set_integer(row, "size_bytes", (guint64)bytes);
     set_string(row, "sha256", sha256);
@@ -182,7 +185,7 @@ static json_t *parts_of(const Model *model)
         const ModelPart *part = model->parts->pdata[i];
         json_t *row = json_object();
         set_integer(row, "number", part->number);
-        set_interval(row, part->first_us, part->last_us);
+        manifest_set_interval(row, part->first_us, part->last_us);
         set_string(row, "end", part->clean ? "clean" : "torn");
         json_array_append_new(parts, row);
     }
@@ -229,8 +232,8 @@ static json_t *recording_of(const Model *model, gboolean something)
     set_string(row, "app", recording_string(model, "app"));
     set_string(row, "platform_name", recording_string(model, "platform_name"));
     json_object_set_new(row, "labels", labels_of(model));
-    set_time(row, "zero", model->zero_us);
-    set_time(row, "ended", ended_us);
+    manifest_set_time(row, "zero", model->zero_us);
+    manifest_set_time(row, "ended", ended_us);
     set_integer(row, "duration_us", (guint64)(ended_us - model->zero_us));
     set_string(row, "state", something ? "completed" : "failed");
     set_string(row, "end_reason", model->end_reason && *model->end_reason ? model->end_reason : "recorder-lost");
@@ -250,7 +253,7 @@ static json_t *participants_of(const Model *model)
         for (guint p = 0; p < participant->present->len; p++) {
             const ModelInterval *interval = &g_array_index(participant->present, ModelInterval, p);
             json_t *from = json_object();
-            set_interval(from, interval->from_us, interval->until_us);
+            manifest_set_interval(from, interval->from_us, interval->until_us);
             json_array_append_new(present, from);
         }
         for (guint t = 0; t < participant->tracks->len; t++)
@@ -270,7 +273,7 @@ static json_t *gap_row(guint part, const ModelTrack *track, const ModelGap *gap)
     set_integer(row, "part", part);
     json_object_set_new(row, "track", track ? json_integer(track->number) : json_null());
     set_string(row, "cause", steno_gap_cause_name(gap->cause));
-    set_interval(row, gap->from_us, gap->until_us);
+    manifest_set_interval(row, gap->from_us, gap->until_us);
     set_integer(row, "packets", gap->packets);
     set_integer(row, "frames", gap->frames);
     if (gap->packets > 0) {
@@ -278,6 +281,12 @@ static json_t *gap_row(guint part, const ModelTrack *track, const ModelGap *gap)
         json_object_set_new(row, "last_seq", json_integer(gap->last_seq));
     }
     return row;
+}
+
+json_t *manifest_gap(guint part, StenoGapCause cause, gint64 from_us, gint64 until_us)
+{
+    ModelGap gap = {.cause = cause, .from_us = from_us, .until_us = until_us};
+    return gap_row(part, NULL, &gap);
 }
 
 /* The time of a part's last frame, by the rows of its tracks; 0 when it has none. */
@@ -301,13 +310,10 @@ static void add_part_gaps(const Model *model, const json_t *tracks, json_t *gaps
         gint64 last_us = last_frame_us(tracks, before->number);
         if (before->pauses->len > 0) /* a pause until the end tells of itself what is missing until there */
             last_us = MAX(last_us, g_array_index(before->pauses, ModelInterval, before->pauses->len - 1).until_us);
-        ModelGap gap = {
-            .cause = before->clean ? STENO_GAP_DISCONNECTED : STENO_GAP_RECORDER,
-            .from_us = last_us ? last_us : before->last_us,
-        };
-        gap.until_us = MAX(part->first_us, gap.from_us);
-        if (gap.from_us > 0)
-            json_array_append_new(gaps, gap_row(before->number, NULL, &gap));
+        gint64 from_us = last_us ? last_us : before->last_us;
+        StenoGapCause cause = before->clean && !before->rotated ? STENO_GAP_DISCONNECTED : STENO_GAP_RECORDER;
+        if (from_us > 0)
+            json_array_append_new(gaps, manifest_gap(before->number, cause, from_us, MAX(part->first_us, from_us)));
     }
 }
 
@@ -317,8 +323,7 @@ static void add_pauses(const Model *model, json_t *gaps)
         const ModelPart *part = model->parts->pdata[i];
         for (guint p = 0; p < part->pauses->len; p++) {
             const ModelInterval *pause = &g_array_index(part->pauses, ModelInterval, p);
-            ModelGap gap = {.cause = STENO_GAP_PAUSED, .from_us = pause->from_us, .until_us = pause->until_us};
-            json_array_append_new(gaps, gap_row(part->number, NULL, &gap));
+            json_array_append_new(gaps, manifest_gap(part->number, STENO_GAP_PAUSED, pause->from_us, pause->until_us));
         }
     }
 }
@@ -360,10 +365,10 @@ char *steno_manifest_name(guint section)
     return section ? g_strdup_printf("manifest.%03u.json", section) : g_strdup(MANIFEST_FILE);
 }
 
-gboolean manifest_write(const char *folder, const json_t *manifest, GError **error)
+gboolean manifest_write(const char *folder, const char *name, const json_t *manifest, GError **error)
 {
-    g_autofree char *path = g_build_filename(folder, MANIFEST_FILE, NULL);
-    g_autofree char *temporary = g_build_filename(folder, MUX_TEMPORARY_PREFIX MANIFEST_FILE, NULL);
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    g_autofree char *temporary = g_strdup_printf("%s/%s%s", folder, MUX_TEMPORARY_PREFIX, name);
     char *text = json_dumps(manifest, JSON_INDENT(2));
     g_autofree char *whole = g_strconcat(text, "\n", NULL);
     free(text);

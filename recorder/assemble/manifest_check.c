@@ -41,11 +41,12 @@ struct Rule {
     {                                                                                                                  \
         name, INTEGER, 0, NULL, NULL, minimum, maximum                                                                 \
     }
-#define TIMES(name)                                                                                                    \
-    {name, TIME, NULLABLE, NULL, NULL, 0, 0},                                                                          \
+#define TIMES_IF(name, flags)                                                                                          \
+    {name, TIME, NULLABLE | flags, NULL, NULL, 0, 0},                                                                  \
     {                                                                                                                  \
-        name "_us", INTEGER, NULLABLE, NULL, NULL, 1, MODEL_TIME_MAX_US                                                \
+        name "_us", INTEGER, NULLABLE | flags, NULL, NULL, 1, MODEL_TIME_MAX_US                                        \
     }
+#define TIMES(name) TIMES_IF(name, 0)
 
 static const char *const program_words[] = {"steno", NULL};
 static const char *const state_words[] = {"completed", "failed", NULL};
@@ -68,6 +69,15 @@ static const Rule error_rules[] = {{"code", STRING}, {"message", STRING}, {NULL}
 static const Rule part_rules[] = {
     NUMBER("number", 1, G_MAXINT32), TIMES("from"), TIMES("until"), {"end", WORD, 0, end_words}, {NULL},
 };
+static const Rule section_rules[] = {
+    NUMBER("number", 1, G_MAXINT32),
+    {"manifest", NAME, NULLABLE},
+    NUMBER("first_part", 1, G_MAXINT32),
+    NUMBER("last_part", 1, G_MAXINT32),
+    TIMES("from"),
+    TIMES("until"),
+    {NULL},
+};
 static const Rule recording_rules[] = {
     {"id", STRING},
     {"platform", STRING},
@@ -82,6 +92,8 @@ static const Rule recording_rules[] = {
     {"end_reason", STRING},
     {"error", OBJECT, NULLABLE, NULL, error_rules},
     {"parts", OBJECTS, 0, NULL, part_rules},
+    {"section", OBJECT, OPTIONAL, NULL, section_rules},
+    {"sections", OBJECTS, OPTIONAL, NULL, section_rules},
     {NULL},
 };
 static const Rule interval_rules[] = {TIMES("from"), TIMES("until"), {NULL}};
@@ -161,8 +173,16 @@ static const Rule stream_rules[] = {
     {NULL},
 };
 static const Rule output_rules[] = {
-    {"file", NAME},     {"participant", STRING}, {"container", WORD, 0, container_words},     COUNT("size_bytes"),
-    {"sha256", SHA256}, COUNT("duration_us"),    {"streams", OBJECTS, 0, NULL, stream_rules}, {NULL},
+    {"file", NAME},
+    {"participant", STRING},
+    {"section", INTEGER, OPTIONAL, NULL, NULL, 1, G_MAXINT32},
+    TIMES_IF("zero", OPTIONAL),
+    {"container", WORD, 0, container_words},
+    COUNT("size_bytes"),
+    {"sha256", SHA256},
+    COUNT("duration_us"),
+    {"streams", OBJECTS, 0, NULL, stream_rules},
+    {NULL},
 };
 static const Rule manifest_rules[] = {
     NUMBER("schema_version", MANIFEST_SCHEMA_VERSION, MANIFEST_SCHEMA_VERSION),
@@ -321,6 +341,13 @@ static gboolean check_object(Check *check, const json_t *object, const Rule *rul
     return TRUE;
 }
 
+gboolean manifest_check(const json_t *manifest, GError **error)
+{
+    g_autoptr(GString) pointer = g_string_new(NULL);
+    Check check = {.pointer = pointer, .error = error};
+    return check_object(&check, manifest, manifest_rules);
+}
+
 json_t *steno_manifest_parse(const char *text, gsize bytes, GError **error)
 {
     json_error_t reason;
@@ -330,9 +357,7 @@ json_t *steno_manifest_parse(const char *text, gsize bytes, GError **error)
                     reason.text);
         return NULL;
     }
-    g_autoptr(GString) pointer = g_string_new(NULL);
-    Check check = {.pointer = pointer, .error = error};
-    if (check_object(&check, manifest, manifest_rules))
+    if (manifest_check(manifest, error))
         return manifest;
     json_decref(manifest);
     return NULL;

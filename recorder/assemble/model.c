@@ -18,7 +18,7 @@ static void track_free(gpointer data)
     g_array_unref(track->clocks);
     g_array_unref(track->gaps);
     g_array_unref(track->mutes);
-    g_array_unref(track->segments);
+    g_array_unref(track->files);
     g_free(track);
 }
 
@@ -119,16 +119,16 @@ ModelTrack *model_track(Model *model, ModelPart *part, guint number)
     track->clocks = g_array_new(FALSE, FALSE, sizeof(ModelClock));
     track->gaps = g_array_new(FALSE, FALSE, sizeof(ModelGap));
     track->mutes = g_array_new(FALSE, FALSE, sizeof(ModelMute));
-    track->segments = g_array_new(FALSE, FALSE, sizeof(guint));
+    track->files = g_array_new(FALSE, FALSE, sizeof(ModelFile));
     g_ptr_array_add(model->tracks, track);
     g_ptr_array_add(part->tracks, track);
     g_hash_table_insert(model->tracks_by_key, g_memdup2(&key, sizeof key), track);
     return track;
 }
 
-char *model_track_path(const Model *model, const ModelTrack *track, guint segment)
+char *model_file_path(const Model *model, const ModelTrack *track, const ModelFile *file)
 {
-    return g_strdup_printf("%s/part-%04u/track-%04u.%u.mkv", model->folder, track->part, track->number, segment);
+    return g_strdup_printf("%s/part-%04u/track-%04u.%u.mkv", model->folder, file->part, track->number, file->number);
 }
 
 /* ---- the folders ------------------------------------------------------------------------------------------------- */
@@ -148,39 +148,75 @@ static gint compare_guints(gconstpointer a, gconstpointer b)
     return (x > y) - (x < y);
 }
 
-static gboolean load_part_folder(Model *model, ModelPart *part, const char *path, GError **error)
+static gint compare_files(gconstpointer a, gconstpointer b)
+{
+    const ModelFile *x = a, *y = b;
+    return x->part != y->part ? (x->part > y->part) - (x->part < y->part)
+                              : (x->number > y->number) - (x->number < y->number);
+}
+
+static gboolean load_part_folder(Model *model, ModelPart *part, guint number, const char *path, GError **error)
 {
     g_autoptr(GDir) dir = g_dir_open(path, 0, error);
     if (!dir)
         return FALSE;
     const char *name;
     while ((name = g_dir_read_name(dir))) {
-        guint number, segment;
-        if (!track_file_numbers(name, &number, &segment))
+        guint track_number;
+        ModelFile file = {.part = number};
+        if (!track_file_numbers(name, &track_number, &file.number))
             continue;
-        ModelTrack *track = model_track(model, part, number);
+        ModelTrack *track = model_track(model, part, track_number);
         if (track)
-            g_array_append_val(track->segments, segment);
+            g_array_append_val(track->files, file);
     }
     for (guint i = 0; i < part->tracks->len; i++) {
         ModelTrack *track = part->tracks->pdata[i];
-        g_array_sort(track->segments, compare_guints);
+        g_array_sort(track->files, compare_files);
     }
     return TRUE;
 }
 
+/* Does the text begin with what was told before the part was open? Then a recorder came anew into the channel. */
+static gboolean begins_early(const char *text, gsize bytes)
+{
+    const char *end = memchr(text, '\n', MIN(bytes, MODEL_LINE_MAX_BYTES));
+    json_t *event = end ? json_loadb(text, (size_t)(end - text), 0, NULL) : NULL;
+    gboolean early = json_is_true(json_object_get(event, "early"));
+    json_decref(event);
+    return early;
+}
+
+/*
+ * The part that this one is told as: where parts are joined, the one before goes on when only a rotation lies between
+ * them, and the rotations leave no hole in the numbers, so that all is as if there had been none.
+ */
+static ModelPart *part_told(Model *model, guint number, const char *text, gsize bytes)
+{
+    ModelPart *before = model->parts->len ? model->parts->pdata[model->parts->len - 1] : NULL;
+    if (!model->scope.join)
+        return model_part(model, number);
+    if (!before || !before->rotated || begins_early(text, bytes))
+        return model_part(model, number - model->rotations);
+    model->rotations++;
+    before->clean = before->rotated = FALSE;
+    return before;
+}
+
 static gboolean load_part(Model *model, guint number, GError **error)
 {
-    ModelPart *part = model_part(model, number);
     g_autofree char *folder = g_strdup_printf("%s/part-%04u", model->folder, number);
     g_autofree char *path = g_build_filename(folder, "events.jsonl", NULL);
-    g_autoptr(GError) unreadable = NULL;
-    g_autoptr(GMappedFile) events = g_mapped_file_new(path, FALSE, &unreadable);
-    if (events)
-        model_load_events(model, part, g_mapped_file_get_contents(events), g_mapped_file_get_length(events));
-    else
+    g_autoptr(GMappedFile) events = g_mapped_file_new(path, FALSE, NULL);
+    const char *text = events ? g_mapped_file_get_contents(events) : NULL; /* NULL as well when it is empty */
+    gsize bytes = text ? g_mapped_file_get_length(events) : 0;
+    ModelPart *part = part_told(model, number, text ? text : "", bytes);
+    part->last_folder = number;
+    if (bytes > 0)
+        model_load_events(model, part, text, bytes);
+    if (!events)
         model_problem(model, "part %u: events.jsonl cannot be read", number);
-    return load_part_folder(model, part, folder, error);
+    return load_part_folder(model, part, number, folder, error);
 }
 
 static void load_recording(Model *model)
@@ -215,20 +251,19 @@ static gboolean find_parts(Model *model, GArray *numbers, GError **error)
         if (sscanf(name, "part-%9u", &number) != 1 || number == 0)
             continue;
         g_autofree char *back = g_strdup_printf("part-%04u", number);
-        if (strcmp(back, name) == 0 && numbers->len < MODEL_PARTS_MAX)
+        if (strcmp(back, name) == 0 && number >= model->scope.first_part && number <= model->scope.last_part &&
+            numbers->len < MODEL_PARTS_MAX)
             g_array_append_val(numbers, number);
     }
     g_array_sort(numbers, compare_guints);
-    if (numbers->len == 0)
-        g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED, "%s holds no part-NNNN folder: is it a capture?",
-                    model->folder);
-    return numbers->len > 0;
+    return TRUE;
 }
 
-Model *model_load(const char *folder, GError **error)
+Model *model_load(const char *folder, const ModelScope *scope, GError **error)
 {
     g_autoptr(Model) model = model_new();
     model->folder = g_strdup(folder);
+    model->scope = *scope;
     g_autoptr(GArray) numbers = g_array_new(FALSE, FALSE, sizeof(guint));
     if (!find_parts(model, numbers, error))
         return NULL;
@@ -316,4 +351,5 @@ void model_settle(Model *model)
         model->zero_us = zero;
     else
         model->zero_us = first_us; /* may still be 0: then the first frame says it */
+    model->begin_us = model->scope.begin_us > 0 ? model->scope.begin_us : model->zero_us;
 }

@@ -11,6 +11,7 @@
 #define MODEL_PARTS_MAX 10000                          /* a reconnect each minute for a week */
 #define MODEL_TRACKS_MAX 100000                        /* of a recording */
 #define MODEL_ROWS_MAX 1000000                         /* events of one kind of one track or participant */
+#define MODEL_LINE_MAX_BYTES 65536                     /* the longest event is a state with an error in words */
 #define MODEL_PROBLEMS_MAX 200                         /* more are only counted */
 #define MODEL_TIME_MAX_US (G_GINT64_CONSTANT(1) << 52) /* the year 2112: later times are garbage */
 #define MODEL_RTP_MAX (G_GINT64_CONSTANT(1) << 52)     /* 1,500 years at 90 kHz */
@@ -47,6 +48,11 @@ typedef struct {
     guint64 packets, bytes, lost, recovered, duplicates, reordered, late, nacks, plis;
 } ModelStats;
 
+/* A file of a track. Of a part of its own where parts are joined. */
+typedef struct {
+    guint part, number;
+} ModelFile;
+
 typedef struct ModelParticipant ModelParticipant;
 
 typedef struct {
@@ -60,7 +66,7 @@ typedef struct {
     gint64 added_us, removed_us;
     GArray *formats, *clocks, *gaps, *mutes; /* of ModelFormat, ModelClock, ModelGap, ModelMute */
     ModelStats stats;                        /* the last ones told */
-    GArray *segments;                        /* of guint: the numbers of its files, sorted */
+    GArray *files;                           /* of ModelFile, sorted */
 } ModelTrack;
 
 struct ModelParticipant {
@@ -73,20 +79,34 @@ typedef struct {
     guint number;
     gint64 first_us, last_us; /* wall time of the first and last event or frame; 0: none */
     gboolean clean;           /* its end was told: it did not crash */
+    guint last_folder;        /* number of the last folder that it is made of */
+    gboolean rotated;         /* its last event told a rotation: the next part goes on without a hole */
     GArray *pauses;           /* of ModelInterval, in order */
     gint64 paused_us;         /* a pause that began then and whose end was not told; 0: none */
+    gboolean pause_told;      /* the last pause was told, and no other state since then */
     GPtrArray *tracks;        /* of ModelTrack, not owned */
 } ModelPart;
+
+/* What of a capture is looked at. */
+typedef struct {
+    guint section; /* 0: it was never rotated, or all sections are joined */
+    guint first_part, last_part;
+    gint64 begin_us, end_us; /* of the section; end 0: it is the last one */
+    gboolean join;           /* parts with only a rotation between them are one */
+} ModelScope;
 
 typedef struct {
     char *folder;
     json_t *recording; /* recording.json, or an empty object */
-    gint64 zero_us;
+    ModelScope scope;
+    gint64 zero_us;                           /* of the recording */
+    gint64 begin_us;                          /* where its files start counting: the zero, or the section's begin */
     GPtrArray *parts, *participants, *tracks; /* owned; parts and tracks sorted by number */
     char *end_reason;                         /* of the last `ended`, or NULL */
     json_t *end_error;                        /* its error, or NULL */
     GPtrArray *problems;                      /* of char *, for the manifest */
     guint problems_left_out;
+    guint rotations;                                /* after which parts were joined */
     GHashTable *participants_by_id, *tracks_by_key; /* not owning */
 } Model;
 
@@ -94,9 +114,8 @@ Model *model_new(void);
 void model_free(Model *model);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Model, model_free)
 
-/* Reads a capture's folder. CAPTURE_DAMAGED when there is no part, STORAGE_FAILED. Damage within is told in `problems`.
- */
-Model *model_load(const char *folder, GError **error);
+/* Reads a capture's folder. CAPTURE_DAMAGED, STORAGE_FAILED. Damage within is told in `problems`. */
+Model *model_load(const char *folder, const ModelScope *scope, GError **error);
 
 /* Takes in the text of one events.jsonl. A last line without an end is lawful; lines that make no sense are counted. */
 void model_load_events(Model *model, ModelPart *part, const char *text, gsize bytes);
@@ -111,6 +130,6 @@ void model_problem(Model *model, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Widens a part's time to hold this one. */
 void model_part_saw(ModelPart *part, gint64 wall_us);
 /* <folder>/part-NNNN/track-NNNN.N.mkv. Caller frees. */
-char *model_track_path(const Model *model, const ModelTrack *track, guint segment);
+char *model_file_path(const Model *model, const ModelTrack *track, const ModelFile *file);
 
 #endif

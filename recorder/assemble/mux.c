@@ -38,8 +38,11 @@ static Feed *make_feed(Model *model, const PlanStream *plan, gint64 until_us, AV
     return plan->video ? feed_video_new(model, plan) : feed_audio_new(model, plan, until_us);
 }
 
-/* Sound goes on until the last picture of the participant. */
-static gint64 end_of_pictures(const PlanOutput *output)
+/*
+ * Sound goes on until the last picture of the participant; but not over a seam, behind which the sound of the next
+ * section is, while some of this one's pictures may be.
+ */
+static gint64 end_of_sound(const Model *model, const PlanOutput *output)
 {
     gint64 end_us = 0;
     for (guint i = 0; i < output->streams->len; i++) {
@@ -47,7 +50,7 @@ static gint64 end_of_pictures(const PlanOutput *output)
         if (stream->video)
             end_us = MAX(end_us, stream->end_us);
     }
-    return end_us;
+    return model->scope.end_us > 0 ? MIN(end_us, model->scope.end_us - model->begin_us) : end_us;
 }
 
 static gboolean add_streams(Mux *mux, Model *model, const PlanOutput *output, GError **error)
@@ -57,7 +60,7 @@ static gboolean add_streams(Mux *mux, Model *model, const PlanOutput *output, GE
         AVStream *stream = avformat_new_stream(mux->context, NULL);
         if (!plan->aac && !stream_describe(model, output, plan, stream, error))
             return FALSE;
-        Feed *feed = make_feed(model, plan, end_of_pictures(output), stream, error);
+        Feed *feed = make_feed(model, plan, end_of_sound(model, output), stream, error);
         if (!feed)
             return FALSE;
         g_ptr_array_add(mux->feeds, feed);

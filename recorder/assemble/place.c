@@ -238,7 +238,9 @@ static void place_frames(Model *model, TrackScan *scan, const GArray *stretches)
             frame->wall_us = timeline_wall_us(&stretch->line, frame->rtp_ts);
             if (model->zero_us == 0)
                 model->zero_us = frame->wall_us;
-            frame->at_us = frame->wall_us - model->zero_us - delay;
+            if (model->begin_us == 0)
+                model->begin_us = model->zero_us;
+            frame->at_us = frame->wall_us - model->begin_us - delay;
             if (ABS(frame->at_us) > TRACK_SPAN_MAX_US) {
                 frame->flags |= FRAME_BAD;
                 unbelievable++;

@@ -28,15 +28,17 @@ enum {
 
 typedef struct {
     gint64 rtp_ts, wall_us, arrival_us;
-    gint64 at_us; /* on the recording's time: 0 is its zero */
+    gint64 at_us; /* on the recording's time: 0 is where its files start counting */
     guint32 bytes;
     guint32 samples; /* audio: at the stream's rate (Opus 48000) */
     guint16 segment; /* index into TrackScan.segments */
+    guint16 file;    /* index into TrackScan.track->files */
     guint8 flags;
 } IndexFrame;
 
+/* Frames of one format: of one file, or of those that rotations cut it into. */
 typedef struct {
-    guint number; /* of the file */
+    guint number; /* of the file in its part; where parts are joined, as if they had been one */
     StenoCodec codec;
     guint width, height, channels, clock_hz;
     guint8 *parameters;
@@ -45,9 +47,11 @@ typedef struct {
 
 typedef struct {
     ModelTrack *track;
-    GArray *frames;   /* of IndexFrame, in file order */
-    GArray *segments; /* of ScanSegment */
+    GArray *frames;     /* of IndexFrame, in file order */
+    GArray *segments;   /* of ScanSegment */
+    guint segment_base; /* what numbers of files count from in the part that is joined; wraps around */
     guint64 bytes, decodable, undecodable;
+    gboolean broken;          /* frames before the next key frame are missing from the file */
     gint64 first_us, last_us; /* wall; 0: no frame. last_us is the end of the last frame */
     double drift_ppm;
 } TrackScan;
@@ -67,8 +71,8 @@ typedef struct {
     Model *model;
     const TrackScan *scan;
     StenoCaptureReader *reader;
-    guint next;  /* index of the frame that comes next */
-    int segment; /* the one that is open, or -1 */
+    guint next; /* index of the frame that comes next */
+    int file;   /* the one that is open, or -1 */
 } TrackCursor;
 
 void track_cursor_init(TrackCursor *cursor, Model *model, const TrackScan *scan);
