@@ -7,6 +7,7 @@
 #include "steno/base/log.h"
 
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #define KEY_BYTES 32
 /* Public keys of many years lie in one public.pem; the first one is ours. */
 #define PUBLIC_MAX_BYTES (64 * 1024)
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free)
 
 struct StenoSigner {
     gatomicrefcount references;
@@ -24,31 +27,53 @@ struct StenoSigner {
 
 /* ---- the key ----------------------------------------------------------------------------------------------------- */
 
-static int no_passphrase(char *buffer, int bytes, int writing, void *user)
+/* PEM's and DER's bytes of it lie in OpenSSL's clear-on-free memory. */
+static PKCS8_PRIV_KEY_INFO *read_pkcs8(const StenoSecret *pem, GError **error)
 {
-    (void)buffer, (void)bytes, (void)writing, (void)user;
-    return -1; /* OpenSSL would ask at the terminal */
+    g_autoptr(BIO) text = BIO_new_mem_buf(steno_secret_data(pem), (int)steno_secret_bytes(pem));
+    char *name = NULL, *header = NULL;
+    guint8 *der = NULL;
+    long bytes = 0;
+    PKCS8_PRIV_KEY_INFO *info = NULL;
+    if (text && PEM_read_bio_ex(text, &name, &header, &der, &bytes, PEM_FLAG_SECURE) == 1) {
+        const guint8 *at = der;
+        if (strcmp(name, PEM_STRING_PKCS8INF) == 0)
+            info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, bytes);
+        OPENSSL_secure_clear_free(der, (gsize)bytes);
+    }
+    if (!info)
+        g_set_error(error, STENO_ERROR, STENO_ERROR_CONFIG,
+                    "cannot read the signing key: it is %s; make one with: openssl genpkey -algorithm ed25519",
+                    name && strcmp(name, PEM_STRING_PKCS8) == 0 ? "encrypted" : "no PKCS#8 private key in PEM");
+    OPENSSL_secure_free(name);
+    OPENSSL_secure_free(header);
+    ERR_clear_error();
+    return info;
 }
 
 static EVP_PKEY *read_private(const StenoSecret *pem, GError **error)
 {
-    g_autoptr(BIO) text = BIO_new_mem_buf(steno_secret_data(pem), (int)steno_secret_bytes(pem));
-    g_autoptr(EVP_PKEY) key = text ? PEM_read_bio_PrivateKey(text, NULL, no_passphrase, NULL) : NULL;
+    g_autoptr(PKCS8_PRIV_KEY_INFO) info = read_pkcs8(pem, error);
+    if (!info)
+        return NULL;
+    const ASN1_OBJECT *type = NULL;
+    const guint8 *octets = NULL;
+    int bytes = 0;
+    /* RFC 8410 §7: an OCTET STRING within the OCTET STRING. */
+    static const guint8 head[] = {V_ASN1_OCTET_STRING, KEY_BYTES};
+    char words[80] = "unknown";
+    EVP_PKEY *key = NULL;
+    if (PKCS8_pkey_get0(&type, &octets, &bytes, NULL, info) == 1 && OBJ_obj2nid(type) == NID_ED25519 &&
+        bytes == (int)sizeof head + KEY_BYTES && memcmp(octets, head, sizeof head) == 0)
+        key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, octets + sizeof head, KEY_BYTES);
     if (!key) {
-        gboolean sealed = strstr(steno_secret_text(pem), "ENCRYPTED") != NULL;
+        if (type)
+            OBJ_obj2txt(words, sizeof words, type, 0);
         g_set_error(error, STENO_ERROR, STENO_ERROR_CONFIG,
-                    "cannot read the signing key: %s (%s); make one with: openssl genpkey -algorithm ed25519",
-                    sealed ? "it is encrypted" : "it is no private key in PEM", openssl_reason());
-        return NULL;
+                    "the signing key is of type %s, but must be Ed25519: openssl genpkey -algorithm ed25519", words);
+        ERR_clear_error();
     }
-    if (!EVP_PKEY_is_a(key, "ED25519")) {
-        const char *type = EVP_PKEY_get0_type_name(key);
-        g_set_error(error, STENO_ERROR, STENO_ERROR_CONFIG,
-                    "the signing key is of type %s, but must be Ed25519: openssl genpkey -algorithm ed25519",
-                    type ? type : "unknown");
-        return NULL;
-    }
-    return g_steal_pointer(&key);
+    return key;
 }
 
 static gboolean describe(StenoSigner *signer, EVP_PKEY *key)

@@ -7,6 +7,7 @@
 #include "steno/base/error.h"
 #include "steno/http.h"
 
+#include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <string.h>
 
