@@ -8,29 +8,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define CHUNK_BYTES (256 * 1024)
+#define CHUNK_BYTES (1024 * 1024)
 
-static int write_all(int fd, const guint8 *data, gsize bytes)
-{
-    while (bytes > 0) {
-        ssize_t n = write(fd, data, bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        data += n;
-        bytes -= (gsize)n;
-    }
-    return 0;
-}
-
-static int pump(int in, int out, EVP_MD_CTX *digest, gint64 *bytes, gboolean *writing)
+static int pump(int fd, EVP_MD_CTX *digest, DigestEach each, gpointer user, gint64 *bytes, GError **error)
 {
     g_autofree guint8 *chunk = g_malloc(CHUNK_BYTES);
-    *bytes = 0;
-    *writing = FALSE;
     for (;;) {
-        ssize_t n = read(in, chunk, CHUNK_BYTES);
+        ssize_t n = read(fd, chunk, CHUNK_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -39,41 +23,35 @@ static int pump(int in, int out, EVP_MD_CTX *digest, gint64 *bytes, gboolean *wr
             return 0;
         if (EVP_DigestUpdate(digest, chunk, (size_t)n) != 1)
             return EIO;
-        int failed = out >= 0 ? write_all(out, chunk, (gsize)n) : 0;
-        if (failed) {
-            *writing = TRUE;
-            return failed;
-        }
+        if (each && !each(user, chunk, (gsize)n, error))
+            return -1;
         *bytes += n;
     }
 }
 
-int steno_digest_fd(int in, int out, char hex[STENO_STORAGE_SHA256_HEX_BYTES], gint64 *bytes, gboolean *writing)
+int digest_fd(int fd, DigestEach each, gpointer user, char hex[STENO_STORAGE_SHA256_HEX_BYTES], gint64 *bytes,
+              GError **error)
 {
     guint8 raw[EVP_MAX_MD_SIZE];
     unsigned raw_bytes = 0;
+    *bytes = 0;
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     int failed = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 ? 0 : EIO;
     if (!failed)
-        failed = pump(in, out, digest, bytes, writing);
+        failed = pump(fd, digest, each, user, bytes, error);
     if (!failed && EVP_DigestFinal_ex(digest, raw, &raw_bytes) != 1)
         failed = EIO;
     EVP_MD_CTX_free(digest);
     for (unsigned i = 0; !failed && i < raw_bytes; i++)
-        snprintf(hex + 2 * i, 3, "%02x", raw[i]);
+        snprintf(hex + (size_t)2 * i, 3, "%02x", raw[i]);
     return failed;
 }
 
 gboolean steno_storage_digest(const char *path, char hex[STENO_STORAGE_SHA256_HEX_BYTES], gint64 *bytes, GError **error)
 {
-    gboolean writing = FALSE;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int failed = fd < 0 ? errno : steno_digest_fd(fd, -1, hex, bytes, &writing);
+    int failed = fd < 0 ? errno : digest_fd(fd, NULL, NULL, hex, bytes, NULL);
     if (fd >= 0)
         close(fd);
-    if (failed) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED, "reading %s: %s", path, g_strerror(failed));
-        return FALSE;
-    }
-    return TRUE;
+    return !failed || steno_error_set(error, STENO_ERROR_STORAGE_FAILED, "reading %s: %s", path, g_strerror(failed));
 }

@@ -4,10 +4,14 @@
 
 #include "steno/storage.h"
 
+/* FALSE with an error ends the reading. */
+typedef gboolean (*DigestEach)(gpointer user, const guint8 *data, gsize bytes, GError **error);
+
 /*
- * Reads `in` to its end and digests it; copies it to `out` when that is not -1. 0, or an errno; *writing tells whether
- * it was the write that failed.
+ * Reads `fd` to its end and digests it; each() (may be NULL) is told every piece, of at most 1 MiB. 0, the errno of a
+ * read that failed, or -1: each() has set *error.
  */
-int steno_digest_fd(int in, int out, char hex[STENO_STORAGE_SHA256_HEX_BYTES], gint64 *bytes, gboolean *writing);
+int digest_fd(int fd, DigestEach each, gpointer user, char hex[STENO_STORAGE_SHA256_HEX_BYTES], gint64 *bytes,
+              GError **error);
 
 #endif

@@ -15,7 +15,8 @@
 #define STORE_KEY_MAX_BYTES 1024
 
 typedef struct {
-    const char *name; /* `type` in the configuration */
+    const char *name;         /* `type` in the configuration */
+    const char *key_template; /* where `key` is not given */
     /* "file:///srv/recordings", "s3://bucket", percent-encoded, without a '/' at its end. Caller frees. */
     char *(*root_uri)(const StenoConfigStorage *settings);
     /*
@@ -63,6 +64,15 @@ StenoStore *store_open_sink(const StenoSink *sink, StenoConfig *config, const St
 /* Both live as long as the store. */
 StenoConfig *store_config(const StenoStore *store);
 const StenoConfigStorage *store_settings(const StenoStore *store);
+const char *store_key_template(const StenoStore *store);
+
+/*
+ * Opens put->source. -1; SOURCE_DAMAGED when it is not there any more, or has another size than it should: then it can
+ * be made again, which reading it again does not help.
+ */
+int store_source_open(const StenoPut *put, GError **error);
+/* Is what was read of it what it should be? sha256_hex in lower case; NULL: not known. SOURCE_DAMAGED. */
+gboolean store_source_is(const StenoPut *put, gint64 bytes, const char *sha256_hex, GError **error);
 
 /*
  * Takes so many bytes out of max_bytes_per_s, which all uploads of a store share: µs to wait before they may be sent;
