@@ -53,11 +53,24 @@ static void add_limit(Connection *connection, Answer *answer)
         g_string_append_printf(answer->headers, "Retry-After: %u\r\n", limit->retry_after_s);
 }
 
+static void wipe_line(gpointer data)
+{
+    GString *line = data;
+    steno_secret_wipe(line->str, line->len);
+    g_string_free(line, TRUE);
+}
+
+/* It may be a new API key's secret, or a signed address. Takes the line. */
+static GBytes *line_to_bytes(GString *line)
+{
+    return g_bytes_new_with_free_func(line->str, line->len, wipe_line, line);
+}
+
 void answer_send_head(Connection *connection, Answer *answer, const char *type, gint64 bytes)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *date = g_date_time_format(now, "%a, %d %b %Y %H:%M:%S GMT");
-    g_autoptr(GString) head = g_string_sized_new(1024);
+    GString *head = g_string_sized_new(1024);
     add_limit(connection, answer);
     if (answer->status == 401)
         g_string_append(answer->headers, "WWW-Authenticate: Basic realm=\"steno\", charset=\"UTF-8\"\r\n"
@@ -85,8 +98,8 @@ void answer_send_head(Connection *connection, Answer *answer, const char *type, 
     steno_debug(connection->api->log, "%s %s: %d (%s)", connection->head.method ? connection->head.method : "?",
                 route_name(connection->match.route), answer->status,
                 connection->key_id ? connection->key_id : "nobody");
-    connection_queue(connection, g_string_free_to_bytes(g_steal_pointer(&head)));
-    g_string_free(answer->headers, TRUE);
+    connection_queue(connection, line_to_bytes(head));
+    wipe_line(answer->headers);
     g_free(answer);
 }
 
@@ -100,27 +113,19 @@ void answer_send(Connection *connection, Answer *answer, const char *type, GByte
         g_bytes_unref(body);
 }
 
-static void wipe_line(gpointer data)
-{
-    GString *line = data;
-    steno_secret_wipe(line->str, line->len);
-    g_string_free(line, TRUE);
-}
-
 static int append_to_line(const char *text, size_t bytes, void *user)
 {
     g_string_append_len(user, text, (gssize)bytes);
     return 0;
 }
 
-/* It may be a new API key's secret. */
 void answer_json(Connection *connection, Answer *answer, const char *type, json_t *json)
 {
     GString *line = g_string_sized_new(1024);
     json_dump_callback(json, append_to_line, line, JSON_COMPACT);
     json_decref(json);
     g_string_append_c(line, '\n');
-    answer_send(connection, answer, type, g_bytes_new_with_free_func(line->str, line->len, wipe_line, line));
+    answer_send(connection, answer, type, line_to_bytes(line));
 }
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
@@ -209,12 +214,12 @@ static int status_of(const Connection *connection, const StenoDaemonReply *reply
         return 201;
     if (reply->accepted)
         return 202;
-    return reply->body || reply->redirect_url ? 200 : 204;
+    return reply->body ? 200 : 204;
 }
 
 void answer_reply(Connection *connection, StenoDaemonReply *reply)
 {
-    if (!reply->error && reply->fd >= 0) {
+    if (!reply->error && (reply->fd >= 0 || reply->stream)) {
         download_send(connection, reply);
         return;
     }

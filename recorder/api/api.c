@@ -40,7 +40,15 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         handle_messages(api_of(wsi));
         return 0;
     case LWS_CALLBACK_RAW_RX_FILE:
-        listen_accept(api_of(wsi), wsi);
+        /* A listening socket, or a storage's pipe. */
+        if (lws_get_opaque_user_data(wsi))
+            download_ready(lws_get_opaque_user_data(wsi));
+        else
+            listen_accept(api_of(wsi), wsi);
+        return 0;
+    case LWS_CALLBACK_RAW_CLOSE_FILE:
+        if (lws_get_opaque_user_data(wsi))
+            download_unwatched(lws_get_opaque_user_data(wsi));
         return 0;
     case LWS_CALLBACK_RAW_ADOPT:
         ((Connection *)lws_get_opaque_user_data(wsi))->wsi = wsi;

@@ -30,6 +30,7 @@ Connection *connection_new(StenoApi *api, int fd, gboolean is_unix, const char *
     connection->pool->count++;
     connection->idle_link.data = connection;
     connection->in = g_string_new(NULL);
+    connection->stream_fd = -1;
     connection->reading = TRUE;
     g_queue_init(&connection->out);
     g_hash_table_insert(api->connections, &connection->serial, connection);
@@ -282,15 +283,31 @@ static gsize gather(Connection *connection)
 }
 
 /* FALSE: the connection broke. */
-static gboolean write_next(Connection *connection)
+static gboolean write_chunk(Connection *connection, gsize bytes)
 {
-    guint8 *chunk = connection->api->chunk;
-    gsize queued = gather(connection);
-    gsize bytes = queued ? queued : download_next(connection);
-    gboolean written = bytes > 0 && lws_write(connection->wsi, chunk, bytes, LWS_WRITE_RAW) >= 0;
-    steno_secret_wipe(chunk, queued);
+    gboolean written = lws_write(connection->wsi, connection->api->chunk, bytes, LWS_WRITE_RAW) >= 0;
     connection->deadline_us = steno_clock_mono_us() + SEND_TIMEOUT_US;
     return written;
+}
+
+/* What is queued; many answers and events are for one reader only. */
+static gboolean write_queued(Connection *connection)
+{
+    gsize bytes = gather(connection);
+    gboolean written = write_chunk(connection, bytes);
+    steno_secret_wipe(connection->api->chunk, bytes);
+    return written;
+}
+
+/* The next piece of a file. *waiting: it has not come from its storage yet. */
+static gboolean write_file(Connection *connection, gboolean *waiting)
+{
+    gsize bytes = 0;
+    DownloadResult result = download_next(connection, &bytes);
+    *waiting = result == DOWNLOAD_WAIT;
+    if (*waiting)
+        connection->deadline_us = steno_clock_mono_us() + STREAM_TIMEOUT_US;
+    return *waiting || (result == DOWNLOAD_PIECE && write_chunk(connection, bytes));
 }
 
 /* Tells the client that this was all: lws closes raw sockets without TLS's close_notify. */
@@ -324,7 +341,7 @@ int connection_writable(Connection *connection)
     if (connection->killed)
         return -1;
     if (connection->state == CONNECTION_BODY && connection->out.length > 0) /* 100 Continue */
-        return write_next(connection) ? 0 : -1;
+        return write_queued(connection) ? 0 : -1;
     if (connection->state != CONNECTION_SEND && connection->state != CONNECTION_SSE)
         return 0;
     if (connection->out.length == 0 && connection->file_left == 0) {
@@ -335,8 +352,11 @@ int connection_writable(Connection *connection)
         sse_drained(connection);
         return 0;
     }
-    if (!write_next(connection))
+    gboolean waiting = FALSE;
+    if (!(connection->out.length > 0 ? write_queued(connection) : write_file(connection, &waiting)))
         return -1;
+    if (waiting)
+        return 0;
     /* lws spins on a socket that it may read while it still has to write. */
     if (connection->state == CONNECTION_SSE)
         set_reading(connection, !lws_partial_buffered(connection->wsi));

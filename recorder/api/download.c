@@ -1,11 +1,14 @@
-/* Files: versions, ranges, and pieces that are read when the client can take them. */
+/* Files, from disk or through a pipe from a storage: versions, ranges, and pieces that are read when the client can
+ * take them. */
 #include "problem.h"
 #include "range.h"
 #include "server.h"
 
 #include "steno/base/clock.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <glib-unix.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,6 +58,85 @@ static const char *media_type(const StenoDaemonReply *reply)
     return type;
 }
 
+/* ---- a storage's pipe -------------------------------------------------------------------------------------------- */
+
+/*
+ * lws polls a descriptor of its own: it closes one whose writer is done, even when it was told not to read it, and
+ * what is in the pipe by then is still to be sent.
+ */
+static gboolean watch_stream(Connection *connection)
+{
+    lws_sock_file_fd_type fd = {.filefd = fcntl(connection->stream_fd, F_DUPFD_CLOEXEC, 0)};
+    if (fd.filefd < 0)
+        return FALSE;
+    connection->stream_watch =
+        lws_adopt_descriptor_vhost(connection->api->plain, LWS_ADOPT_RAW_FILE_DESC, fd, "steno", NULL);
+    if (!connection->stream_watch)
+        return FALSE; /* lws has closed it */
+    lws_set_opaque_user_data(connection->stream_watch, connection);
+    lws_rx_flow_control(connection->stream_watch, 0);
+    return TRUE;
+}
+
+static gboolean begin_stream(Connection *connection, StenoDaemonReply *reply, gint64 offset, gint64 bytes,
+                             GError **error)
+{
+    connection->stream_fd = steno_daemon_stream_begin(&reply->stream, offset, bytes, error);
+    if (connection->stream_fd < 0)
+        return FALSE;
+    if (g_unix_set_fd_nonblocking(connection->stream_fd, TRUE, error) && watch_stream(connection))
+        return TRUE;
+    if (error && !*error)
+        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_INTERNAL, "cannot watch a storage's pipe");
+    download_end(connection);
+    return FALSE;
+}
+
+void download_ready(Connection *connection)
+{
+    lws_rx_flow_control(connection->stream_watch, 0);
+    if (!connection->stream_awaited)
+        return;
+    connection->stream_awaited = FALSE;
+    lws_callback_on_writable(connection->wsi);
+}
+
+void download_unwatched(Connection *connection)
+{
+    connection->stream_watch = NULL;
+    if (!connection->stream_awaited)
+        return;
+    connection->stream_awaited = FALSE;
+    lws_callback_on_writable(connection->wsi);
+}
+
+void download_end(Connection *connection)
+{
+    if (connection->stream_watch) {
+        lws_set_opaque_user_data(connection->stream_watch, NULL);
+        lws_set_timeout(connection->stream_watch, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+        connection->stream_watch = NULL;
+    }
+    if (connection->stream_fd >= 0)
+        close(connection->stream_fd);
+    connection->stream_fd = -1;
+    connection->stream_awaited = FALSE;
+    connection->file_left = 0;
+    if (connection->file)
+        steno_daemon_reply_free(g_steal_pointer(&connection->file));
+}
+
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
+
+static void refuse_range(Connection *connection, gint64 file_bytes)
+{
+    Answer *answer = answer_new(416);
+    g_autofree char *size = g_strdup_printf("bytes */%" G_GINT64_FORMAT, file_bytes);
+    answer_header(answer, "Content-Range", size);
+    answer_json(connection, answer, "application/problem+json",
+                problem_of_status(416, "the range begins behind the end of the file", connection->target.path));
+}
+
 void download_send(Connection *connection, StenoDaemonReply *reply)
 {
     g_autofree char *digest = reply->file_sha256_hex ? repr_digest(reply->file_sha256_hex) : NULL;
@@ -67,11 +149,14 @@ void download_send(Connection *connection, StenoDaemonReply *reply)
     if (range_etag_listed(connection->head.fields[HTTP_IF_NONE_MATCH], etag))
         status = 304;
     if (status != 304 && range == RANGE_UNSATISFIABLE) {
-        Answer *answer = answer_new(416);
-        g_autofree char *size = g_strdup_printf("bytes */%" G_GINT64_FORMAT, reply->file_bytes);
-        answer_header(answer, "Content-Range", size);
-        answer_json(connection, answer, "application/problem+json",
-                    problem_of_status(416, "the range begins behind the end of the file", connection->target.path));
+        refuse_range(connection, reply->file_bytes);
+        steno_daemon_reply_free(reply);
+        return;
+    }
+    gboolean empty = status == 304 || connection->match.head || bytes == 0;
+    g_autoptr(GError) error = NULL;
+    if (!empty && reply->stream && !begin_stream(connection, reply, offset, bytes, &error)) {
+        answer_error(connection, error, NULL);
         steno_daemon_reply_free(reply);
         return;
     }
@@ -88,23 +173,36 @@ void download_send(Connection *connection, StenoDaemonReply *reply)
     connection->file = reply;
     connection_set_state(connection, CONNECTION_SEND, SEND_TIMEOUT_US);
     answer_send_head(connection, answer, status == 304 ? NULL : media_type(reply), bytes);
-    if (status == 304 || connection->match.head)
+    if (empty)
         return;
     connection->file_offset = offset;
     connection->file_left = bytes;
-    posix_fadvise(reply->fd, offset, bytes, POSIX_FADV_SEQUENTIAL);
+    if (reply->fd >= 0)
+        posix_fadvise(reply->fd, offset, bytes, POSIX_FADV_SEQUENTIAL);
 }
 
-gsize download_next(Connection *connection)
+DownloadResult download_next(Connection *connection, gsize *bytes)
 {
     gsize want = (gsize)MIN(connection->file_left, CHUNK_BYTES);
-    ssize_t got = pread(connection->file->fd, connection->api->chunk, want, (off_t)connection->file_offset);
+    guint8 *chunk = connection->api->chunk;
+    gboolean streamed = connection->stream_fd >= 0;
+    ssize_t got = streamed ? read(connection->stream_fd, chunk, want)
+                           : pread(connection->file->fd, chunk, want, (off_t)connection->file_offset);
+    if (streamed && got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        connection->stream_awaited = TRUE;
+        if (connection->stream_watch)
+            lws_rx_flow_control(connection->stream_watch, 1);
+        else
+            download_unwatched(connection); /* nothing blocks any more */
+        return DOWNLOAD_WAIT;
+    }
     if (got <= 0) {
         /* Cut short: the client sees by Content-Length that it was. */
         steno_warning(connection->api->log, "a file that was being sent ended early or cannot be read");
-        return 0;
+        return DOWNLOAD_CUT;
     }
     connection->file_offset += got;
     connection->file_left -= got;
-    return (gsize)got;
+    *bytes = (gsize)got;
+    return DOWNLOAD_PIECE;
 }

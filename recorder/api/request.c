@@ -257,6 +257,17 @@ static gboolean add_query(Connection *connection)
     return TRUE;
 }
 
+/* An address that is signed for GET answers no HEAD: that is told from here. */
+static void keep_head_here(Connection *connection)
+{
+    if (!connection->match.head ||
+        (connection->match.route != STENO_COMMAND_FILE_OPEN && connection->match.route != STENO_COMMAND_MANIFEST))
+        return;
+    const char *via = json_string_value(json_object_get(connection->arguments, "via"));
+    if (!via || strcmp(via, "redirect") == 0)
+        json_object_set_new(connection->arguments, "via", json_string("stream"));
+}
+
 static gboolean add_body(Connection *connection)
 {
     if (!connection->body || connection->body->len == 0)
@@ -300,6 +311,7 @@ void request_perform(Connection *connection)
     }
     if (!add_query(connection) || !add_body(connection) || !add_idempotency_key(connection))
         return;
+    keep_head_here(connection);
     if (connection->match.route == STENO_COMMAND_LIVE) {
         answer_json(connection, answer_new(200), "application/json", json_pack("{sb}", "live", TRUE));
     } else if (connection->match.route == ROUTE_OPENAPI) {
@@ -332,7 +344,5 @@ void request_clear(Connection *connection)
     connection->chunks = (HttpChunks){0};
     connection->began_us = 0;
     connection->body_unread = FALSE;
-    if (connection->file)
-        steno_daemon_reply_free(g_steal_pointer(&connection->file));
-    connection->file_left = 0;
+    download_end(connection);
 }

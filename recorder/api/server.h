@@ -24,6 +24,8 @@
 #define REQUEST_TIMEOUT_US (10 * G_USEC_PER_SEC)
 /* How long a client may read nothing of an answer. */
 #define SEND_TIMEOUT_US (30 * G_USEC_PER_SEC)
+/* How long a storage may send nothing of a file that goes through: its own patience ends before. */
+#define STREAM_TIMEOUT_US (300 * G_USEC_PER_SEC)
 /* After a last answer, so that it is not lost by what the client still sends (RFC 9112 §9.6). */
 #define LINGER_US (2 * G_USEC_PER_SEC)
 #define LINGER_MAX_BYTES (1024 * 1024)
@@ -127,6 +129,9 @@ struct Connection {
     gsize out_bytes, out_offset;
     StenoDaemonReply *file;
     gint64 file_offset, file_left;
+    int stream_fd;            /* the file comes from a storage through this pipe; -1: from disk */
+    struct lws *stream_watch; /* lws' eye on the pipe (a descriptor of its own); NULL: none is needed any more */
+    gboolean stream_awaited;  /* the client could take more, the pipe is empty */
     gboolean close_after;
     Sse *sse;
 };
@@ -187,10 +192,21 @@ void answer_reply(Connection *connection, StenoDaemonReply *reply);
 
 /* ---- download.c -------------------------------------------------------------------------------------------------- */
 
+typedef enum { DOWNLOAD_PIECE, DOWNLOAD_WAIT, DOWNLOAD_CUT } DownloadResult;
+
 /* Answers with the reply's file, or a part of it. Takes the reply. */
 void download_send(Connection *connection, StenoDaemonReply *reply);
-/* The next piece of the file, in api->chunk; 0: it is shorter than was told. */
-gsize download_next(Connection *connection);
+/*
+ * The next piece of the file, in api->chunk, *bytes of it. WAIT: the storage has not sent it yet; it will be asked
+ * again when it has. CUT: the file is shorter than was told.
+ */
+DownloadResult download_next(Connection *connection, gsize *bytes);
+/* The pipe has something, or has ended: the client may be written to. */
+void download_ready(Connection *connection);
+/* lws does not look at the pipe any more. */
+void download_unwatched(Connection *connection);
+/* Lets go of the file; a storage that still sends stops. */
+void download_end(Connection *connection);
 
 /* ---- sse.c ------------------------------------------------------------------------------------------------------- */
 

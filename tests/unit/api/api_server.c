@@ -28,6 +28,7 @@ int main(int argc, char **argv)
         fake_daemon_free(daemon);
         return 1;
     }
+    (void)signal(SIGPIPE, SIG_IGN); /* as stenod */
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     g_unix_signal_add(SIGTERM, on_signal, loop);
     puts("ready");

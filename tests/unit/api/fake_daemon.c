@@ -2,6 +2,9 @@
  * What it does is chosen by the request. A recording's id: "slow" is answered after 300 ms, "never" when the daemon is
  * freed. POST …/pause tells an event; POST …/resume a thousand, of 1 KiB each; who
  * follows the recording "race" or "twice" gets an event while the answer is on its way. A start's body is echoed.
+ *
+ * ?via=stream: a file comes through a pipe; of the recording "trickle" in pieces with pauses, of "cut" only half of it,
+ * of "refused" not at all.
  */
 #include "fake_daemon.h"
 
@@ -20,6 +23,17 @@ struct StenoDaemon {
     gpointer watcher;
     guint logins_refused;
     gboolean disturbed;
+    /* Of all streams; atomic, but for the bytes, which the lock guards. */
+    gint streams_begun, streams_open;
+    GMutex lock;
+    gint64 streamed_bytes;
+};
+
+struct StenoDaemonStream {
+    StenoDaemon *daemon;
+    char *path, *recording;
+    gint64 offset, left;
+    int fd; /* the pipe's write end */
 };
 
 typedef struct {
@@ -66,6 +80,73 @@ void steno_daemon_request_free(StenoDaemonRequest *request)
     g_free(request);
 }
 
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
+
+static void stream_free(StenoDaemonStream *stream)
+{
+    g_free(stream->path);
+    g_free(stream->recording);
+    g_free(stream);
+}
+
+static gboolean write_piece(const StenoDaemonStream *stream, const char *data, gsize bytes)
+{
+    while (bytes > 0) {
+        gssize n = write(stream->fd, data, bytes);
+        if (n <= 0)
+            return FALSE;
+        data += n;
+        bytes -= (gsize)n;
+        g_mutex_lock(&stream->daemon->lock);
+        stream->daemon->streamed_bytes += n;
+        g_mutex_unlock(&stream->daemon->lock);
+    }
+    return TRUE;
+}
+
+static gpointer run_stream(gpointer user)
+{
+    StenoDaemonStream *stream = user;
+    gboolean trickle = strcmp(stream->recording, "trickle") == 0;
+    int file = open(stream->path, O_RDONLY | O_CLOEXEC);
+    if (strcmp(stream->recording, "cut") == 0)
+        stream->left /= 2;
+    char data[16 * 1024];
+    while (file >= 0 && stream->left > 0) {
+        gsize most = trickle ? sizeof data / 3 : sizeof data;
+        gssize n = pread(file, data, (gsize)MIN(stream->left, (gint64)most), (off_t)stream->offset);
+        if (n <= 0 || !write_piece(stream, data, (gsize)n))
+            break;
+        stream->offset += n;
+        stream->left -= n;
+        if (trickle)
+            g_usleep(2000); /* a slow network */
+    }
+    if (file >= 0)
+        close(file);
+    close(stream->fd);
+    g_atomic_int_dec_and_test(&stream->daemon->streams_open);
+    stream_free(stream);
+    return NULL;
+}
+
+int steno_daemon_stream_begin(StenoDaemonStream **stream, gint64 offset, gint64 bytes, GError **error)
+{
+    int ends[2];
+    if (strcmp((*stream)->recording, "refused") == 0 || pipe2(ends, O_CLOEXEC) != 0) {
+        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_INTERNAL, "no pipe");
+        return -1;
+    }
+    StenoDaemonStream *begun = g_steal_pointer(stream);
+    begun->offset = offset;
+    begun->left = bytes;
+    begun->fd = ends[1];
+    g_atomic_int_inc(&begun->daemon->streams_begun);
+    g_atomic_int_inc(&begun->daemon->streams_open);
+    g_thread_unref(g_thread_new("stream", run_stream, begun));
+    return ends[0];
+}
+
 void steno_daemon_reply_free(StenoDaemonReply *reply)
 {
     g_clear_error(&reply->error);
@@ -76,6 +157,7 @@ void steno_daemon_reply_free(StenoDaemonReply *reply)
     g_free(reply->redirect_url);
     if (reply->fd >= 0)
         close(reply->fd);
+    g_clear_pointer(&reply->stream, stream_free);
     g_free(reply->file_name);
     g_free(reply->file_media_type);
     g_free(reply->file_sha256_hex);
@@ -209,6 +291,15 @@ static void open_file(Ask *ask, const char *name)
     reply->file_media_type = g_strdup("video/x-matroska");
     g_autofree char *sum_path = g_strconcat(path, ".sha256", NULL);
     g_file_get_contents(sum_path, &reply->file_sha256_hex, NULL, NULL);
+    const json_t *arguments = ask->request->arguments;
+    if (g_strcmp0(json_string_value(json_object_get(arguments, "via")), "stream") != 0)
+        return;
+    close(reply->fd);
+    reply->fd = -1;
+    reply->stream = g_new0(StenoDaemonStream, 1);
+    reply->stream->daemon = ask->daemon;
+    reply->stream->path = g_steal_pointer(&path);
+    reply->stream->recording = g_strdup(json_string_value(json_object_get(arguments, "id")));
 }
 
 static void start(Ask *ask)
@@ -270,7 +361,10 @@ static void fill_reply(Ask *ask)
         open_file(ask, json_string_value(json_object_get(ask->request->arguments, "name")));
         break;
     case STENO_COMMAND_MANIFEST:
-        ask->reply->redirect_url = g_strdup("https://storage.example/manifest?signature=x");
+        if (json_object_get(ask->request->arguments, "via"))
+            ask->reply->body = json_pack("{sO}", "arguments", ask->request->arguments);
+        else
+            ask->reply->redirect_url = g_strdup("https://storage.example/manifest?signature=x");
         break;
     case STENO_COMMAND_EVENTS:
         disturb(ask, "twice");
@@ -284,7 +378,13 @@ static void fill_reply(Ask *ask)
         ask->reply->body = json_pack("{sb,s[]}", "ready", FALSE, "checks");
         break;
     case STENO_COMMAND_METRICS:
-        ask->reply->text = g_strdup_printf("fake_logins_refused %u\n", daemon->logins_refused);
+        g_mutex_lock(&daemon->lock);
+        ask->reply->text = g_strdup_printf(
+            "fake_logins_refused %u\nfake_streams_begun %d\nfake_streams_open %d\nfake_streamed_bytes %" G_GINT64_FORMAT
+            "\n",
+            daemon->logins_refused, g_atomic_int_get(&daemon->streams_begun), g_atomic_int_get(&daemon->streams_open),
+            daemon->streamed_bytes);
+        g_mutex_unlock(&daemon->lock);
         break;
     case STENO_COMMAND_LOGIN_REFUSED:
         daemon->logins_refused++;
@@ -350,6 +450,7 @@ StenoDaemon *fake_daemon_new(const char *folder)
 {
     StenoDaemon *daemon = g_new0(StenoDaemon, 1);
     daemon->folder = g_strdup(folder);
+    g_mutex_init(&daemon->lock);
     daemon->keys = g_ptr_array_new_with_free_func(key_free);
     daemon->events = g_ptr_array_new_with_free_func(event_free);
     daemon->waiting = g_ptr_array_new();
@@ -369,6 +470,9 @@ void fake_daemon_free(StenoDaemon *daemon)
         fail(ask->reply, STENO_ERROR_SHUTTING_DOWN, "stenod is being stopped");
         give(ask);
     }
+    while (g_atomic_int_get(&daemon->streams_open) > 0) /* their readers are gone */
+        g_usleep(1000);
+    g_mutex_clear(&daemon->lock);
     g_ptr_array_unref(daemon->waiting);
     g_ptr_array_unref(daemon->keys);
     g_ptr_array_unref(daemon->events);

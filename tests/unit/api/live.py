@@ -316,6 +316,11 @@ def test_files(server):
     assert server.ask("GET", "/v1/recordings/1/files/none").status == 404
     elsewhere = server.ask("GET", "/v1/recordings/1/manifest")
     assert elsewhere.status == 302 and elsewhere.getheader("location").startswith("https://storage.example/"), elsewhere.getheaders()
+    assert elsewhere.getheader("cache-control") == "no-store" and elsewhere.data == b""
+    # It is signed for GET: HEAD is answered from here. What the client asks for itself is passed on.
+    assert server.ask("HEAD", "/v1/recordings/1/manifest").status == 200
+    assert server.ask("GET", "/v1/recordings/1/manifest?via=elsewhere").json["arguments"] == {"id": "1", "via": "elsewhere"}
+    assert "signature=x" not in server.read_log()
     # Many at once, and one that is cut short while it is read.
     results = []
     threads = [threading.Thread(target=lambda: results.append(server.ask("GET", url).data == data)) for _ in range(10)]
@@ -337,6 +342,99 @@ def test_files(server):
     except (http.client.IncompleteRead, ConnectionError, ssl.SSLError):
         pass
     client.close()
+
+
+def metric(server, name):
+    return int(re.search(rf"^{name} (\d+)$", server.ask("GET", "/metrics").data.decode(), re.M).group(1))
+
+
+def until(words, question, seconds=10):
+    """Asks again until it is so."""
+    end = time.monotonic() + seconds
+    while not question():
+        assert time.monotonic() < end, f"not within {seconds} s: {words}"
+        time.sleep(0.01)
+
+
+def test_streams(server):
+    """Files that come from a storage through the daemon."""
+    data = os.urandom(3_000_001)
+    size = len(data)
+    with open(os.path.join(server.files, "far.mkv"), "wb") as f:
+        f.write(data)
+    with open(os.path.join(server.files, "far.mkv.sha256"), "w") as f:
+        f.write(hashlib.sha256(data).hexdigest())
+    with open(os.path.join(server.files, "empty"), "wb") as f:
+        f.write(b"")
+    url = "/v1/recordings/%s/files/far.mkv?via=stream"
+    client = server.client()
+    for recording in ("1", "trickle", "1"):  # on one connection
+        whole = server.ask("GET", url % recording, client=client)
+        assert whole.status == 200 and whole.data == data, (recording, len(whole.data))
+    etag = whole.getheader("etag")
+    assert whole.getheader("repr-digest") and whole.getheader("accept-ranges") == "bytes" and "private" in whole.getheader("cache-control")
+    for range_, expected in (("bytes=0-0", data[:1]), ("bytes=100-199", data[100:200]), ("bytes=-7", data[-7:]), ("bytes=3000000-", data[-1:]),
+                             ("bytes=1000000-", data[1000000:]), ("bytes=-9999999999", data)):
+        part = server.ask("GET", url % "1", headers={"Range": range_, "If-Range": etag}, client=client)
+        first = size - len(expected) if range_.startswith("bytes=-") else int(range_[6:].split("-")[0])
+        assert part.status == 206 and part.data == expected, range_
+        assert part.getheader("content-range") == f"bytes {first}-{first + len(expected) - 1}/{size}"
+    # What has no body asks the storage for nothing.
+    begun = metric(server, "fake_streams_begun")
+    assert int(server.ask("HEAD", url % "1", client=client).getheader("content-length")) == size
+    assert server.ask("GET", url % "1", headers={"If-None-Match": etag}, client=client).status == 304
+    assert server.ask("GET", url % "1", headers={"Range": f"bytes={size}-"}, client=client).status == 416
+    assert server.ask("GET", "/v1/recordings/1/files/empty?via=stream", client=client).data == b""
+    assert metric(server, "fake_streams_begun") == begun
+    assert server.ask("GET", url % "refused", client=client).status == 500
+    assert server.ask("GET", url % "1", client=client).data == data
+    client.close()
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(server.ask("GET", url % r).data == data)) for r in ["1", "trickle"] * 5]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 10
+    # The storage stops in the middle: so does the answer.
+    client = server.client()
+    client.request("GET", url % "cut", headers={"Authorization": basic(ADMIN)})
+    answer = client.getresponse()
+    try:
+        answer.read()
+        raise AssertionError("half a file was sent as a whole one")
+    except http.client.IncompleteRead as incomplete:
+        assert incomplete.partial == data[:len(incomplete.partial)] and len(incomplete.partial) <= size // 2 + 1
+    except (ConnectionError, ssl.SSLError):
+        pass
+    client.close()
+    # A client that reads nothing holds the storage up; one that goes away ends it.
+    with open(os.path.join(server.files, "huge"), "wb") as f:
+        f.truncate(256 << 20)
+    before = metric(server, "fake_streamed_bytes")
+    lazy = server.connect()
+    lazy.sendall(b"GET /v1/recordings/1/files/huge?via=stream HTTP/1.1\r\nHost: x\r\nAuthorization: " + basic(ADMIN).encode() + b"\r\n\r\n")
+    first = lazy.recv(1000)
+    assert first.startswith(b"HTTP/1.1 200"), first
+    time.sleep(0.5)  # whatever it could send in between
+    assert metric(server, "fake_streamed_bytes") - before < 32 << 20
+    assert metric(server, "fake_streams_open") == 1
+    busy = usage_of(server)
+    time.sleep(0.5)
+    assert usage_of(server) - busy < 0.1, "it spins while nobody reads"
+    got = len(first)
+    while got < 64 << 20:
+        got += len(lazy.recv(1 << 20))
+    lazy.close()
+    until("the stream ends with its reader", lambda: metric(server, "fake_streams_open") == 0)
+    assert metric(server, "fake_streamed_bytes") - before < 128 << 20
+
+
+def usage_of(server):
+    """CPU seconds of the server."""
+    with open(f"/proc/{server.process.pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Events:
@@ -588,9 +686,10 @@ def test_stop(server):
     with open(os.path.join(server.files, "big"), "wb") as f:
         f.truncate(256 << 20)
     events = Events(server)
-    download = server.connect()
-    download.sendall(b"GET /v1/recordings/1/files/big HTTP/1.1\r\nHost: x\r\nAuthorization: " + basic(ADMIN).encode() + b"\r\n\r\n")
-    assert download.recv(100)
+    downloads = [server.connect(), server.connect()]
+    for download, query in zip(downloads, (b"", b"?via=stream")):
+        download.sendall(b"GET /v1/recordings/1/files/big" + query + b" HTTP/1.1\r\nHost: x\r\nAuthorization: " + basic(ADMIN).encode() + b"\r\n\r\n")
+        assert download.recv(100)
     never = server.connect()
     never.sendall(b"GET /v1/recordings/never HTTP/1.1\r\nHost: x\r\nAuthorization: " + basic(ADMIN).encode() + b"\r\n\r\n")
     slow = server.connect()
@@ -606,7 +705,7 @@ def test_stop(server):
         got += piece
     assert b"503 Service Unavailable" in got and b"shutting-down" in got, got
     assert not os.path.exists(server.socket)
-    for connection in (events.connection, download, slow, half, partial):
+    for connection in (events.connection, *downloads, slow, half, partial):
         connection.close()
     print(f"    stopped in {took} ms")
 
