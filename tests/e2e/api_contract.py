@@ -42,6 +42,8 @@ def test_answers(case):
     ask("POST", "/v1/platforms/janus-1/check", {"channel": str(janus.ROOM)}, 200)
     ask("POST", "/v1/platforms/janus-1/check", None, 200)
     ask("POST", "/v1/storages/primary/check", None, 200)
+    assert ask("POST", "/v1/storages/primary/retry", None, 200).json == {"retried": 0}
+    ask("POST", "/v1/storages/none/retry", None, 404)
     ask("POST", "/v1/webhooks/ward-7/enable", None, 200)
     made = ask("POST", "/v1/keys", {"app": "clinic", "role": "viewer", "label": "ward 7"}, 201).json
     ask("DELETE", f"/v1/keys/{made['id']}", None, 200)
@@ -76,6 +78,9 @@ def test_answers(case):
         ask("GET", file["url"], status=304, headers={"If-None-Match": etag})
         ask("GET", file["url"], status=416, headers={"Range": f"bytes={file['bytes']}-"})
         ask("HEAD", file["url"], status=200)
+        for via in ("stream", "redirect"):  # a local storage's files come from its disk
+            ask("GET", f"{file['url']}?via={via}", status=200)
+        ask("GET", file["url"] + "?via=elsewhere", status=400)
     ask("GET", path + "/manifest", status=200)
     ask("GET", path + "/manifest", status=206, headers={"Range": "bytes=0-"})
     page = ask("GET", "/v1/recordings?" + urllib.parse.urlencode({"label": "case:18", "state": "completed", "order": "oldest", "page_size": 1}),
