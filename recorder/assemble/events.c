@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* Behind a rotation, no more sender reports of a track are told again. */
+#define CLOCKS_REPEATED_MAX 64
+
 typedef struct {
     Model *model;
     ModelPart *part;
@@ -148,14 +151,8 @@ static gboolean paused_gap(const Line *line, const char *cause)
     if (strcmp(cause, steno_gap_cause_name(STENO_GAP_PAUSED)) != 0 || interval.from_us == 0 ||
         interval.until_us < interval.from_us || part->pauses->len >= MODEL_ROWS_MAX)
         return FALSE;
-    ModelInterval *last = part->pauses->len ? &g_array_index(part->pauses, ModelInterval, part->pauses->len - 1) : NULL;
-    /* Told up to a rotation, and from there on again: without a state between them it is one pause. */
-    if (last && part->pause_told && interval.from_us >= last->from_us)
-        last->until_us = MAX(last->until_us, interval.until_us);
-    else
-        g_array_append_val(part->pauses, interval);
+    model_paused(part, interval.from_us, interval.until_us);
     part->pause_told = TRUE;
-    part->paused_us = 0;
     return TRUE;
 }
 
@@ -189,6 +186,17 @@ static gboolean gap(const Line *line)
     return TRUE;
 }
 
+/* Where parts are joined: the last reports before a rotation are told again behind it. */
+static gboolean is_known(const GArray *clocks, const ModelClock *row)
+{
+    for (guint i = clocks->len, n = 0; i-- > 0 && n < CLOCKS_REPEATED_MAX; n++) {
+        const ModelClock *other = &g_array_index(clocks, ModelClock, i);
+        if (other->rtp_ts == row->rtp_ts && other->ntp_us == row->ntp_us)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static gboolean sender_clock(const Line *line)
 {
     ModelTrack *track = track_of(line);
@@ -200,7 +208,8 @@ static gboolean sender_clock(const Line *line)
         .arrival_us = time_of(line, "arrival"),
         .offset_us = integer(line, "offset", -MODEL_TIME_MAX_US, MODEL_TIME_MAX_US, 0),
     };
-    g_array_append_val(track->clocks, row);
+    if (!line->model->scope.join || !is_known(track->clocks, &row))
+        g_array_append_val(track->clocks, row);
     return TRUE;
 }
 
@@ -237,20 +246,21 @@ static gboolean stats(const Line *line)
         return FALSE;
     const struct {
         const char *name;
-        guint64 *value;
+        guint64 *value, before;
     } members[] = {
-        {"packets", &track->stats.packets},
-        {"bytes", &track->stats.bytes},
-        {"lost", &track->stats.lost},
-        {"recovered", &track->stats.recovered},
-        {"duplicates", &track->stats.duplicates},
-        {"reordered", &track->stats.reordered},
-        {"late", &track->stats.late},
-        {"nacks", &track->stats.nacks},
-        {"plis", &track->stats.plis},
+        {"packets", &track->stats.packets, track->stats_before.packets},
+        {"bytes", &track->stats.bytes, track->stats_before.bytes},
+        {"lost", &track->stats.lost, track->stats_before.lost},
+        {"recovered", &track->stats.recovered, track->stats_before.recovered},
+        {"duplicates", &track->stats.duplicates, track->stats_before.duplicates},
+        {"reordered", &track->stats.reordered, track->stats_before.reordered},
+        {"late", &track->stats.late, track->stats_before.late},
+        {"nacks", &track->stats.nacks, track->stats_before.nacks},
+        {"plis", &track->stats.plis, track->stats_before.plis},
     };
     for (guint i = 0; i < G_N_ELEMENTS(members); i++)
-        *members[i].value = (guint64)integer(line, members[i].name, 0, MODEL_TIME_MAX_US, (gint64)*members[i].value);
+        *members[i].value = members[i].before + (guint64)integer(line, members[i].name, 0, MODEL_TIME_MAX_US,
+                                                                 (gint64)(*members[i].value - members[i].before));
     return TRUE;
 }
 

@@ -200,6 +200,10 @@ static ModelPart *part_told(Model *model, guint number, const char *text, gsize 
         return model_part(model, number - model->rotations);
     model->rotations++;
     before->clean = before->rotated = FALSE;
+    for (guint i = 0; i < before->tracks->len; i++) {
+        ModelTrack *track = before->tracks->pdata[i];
+        track->stats_before = track->stats; /* they count from each part's beginning */
+    }
     return before;
 }
 
@@ -314,13 +318,34 @@ static void close_open_ends(ModelTrack *track, gint64 last_us)
     }
 }
 
+void model_paused(ModelPart *part, gint64 from_us, gint64 until_us)
+{
+    ModelInterval interval = {from_us, until_us};
+    ModelInterval *last = part->pauses->len ? &g_array_index(part->pauses, ModelInterval, part->pauses->len - 1) : NULL;
+    if (last && part->pause_told && from_us >= last->from_us)
+        last->until_us = MAX(last->until_us, until_us);
+    else
+        g_array_append_val(part->pauses, interval);
+    part->paused_us = 0;
+}
+
 /* The recorder died while it was paused. */
 static void close_pause(ModelPart *part)
 {
-    ModelInterval interval = {part->paused_us, MAX(part->last_us, part->paused_us)};
     if (part->paused_us > 0)
-        g_array_append_val(part->pauses, interval);
-    part->paused_us = 0;
+        model_paused(part, part->paused_us, MAX(part->last_us, part->paused_us));
+}
+
+static guint64 first_track(const ModelParticipant *participant)
+{
+    const ModelTrack *track = participant->tracks->len ? participant->tracks->pdata[0] : NULL;
+    return track ? (guint64)track->part << 32 | track->number : G_MAXUINT64;
+}
+
+static gint compare_participants(gconstpointer a, gconstpointer b)
+{
+    guint64 x = first_track(*(ModelParticipant *const *)a), y = first_track(*(ModelParticipant *const *)b);
+    return (x > y) - (x < y); /* the sort is stable */
 }
 
 void model_settle(Model *model)
@@ -338,6 +363,9 @@ void model_settle(Model *model)
     g_ptr_array_sort(model->tracks, compare_tracks);
     for (guint i = 0; i < model->tracks->len; i++)
         adopt(model, model->tracks->pdata[i]);
+    /* Behind a seam all are told anew, in no order: tracks keep their numbers, and so two of one name their files'. */
+    if (model->scope.section > 1)
+        g_ptr_array_sort(model->participants, compare_participants);
     for (guint i = 0; i < model->participants->len; i++) {
         ModelParticipant *participant = model->participants->pdata[i];
         for (guint p = 0; p < participant->present->len; p++) {

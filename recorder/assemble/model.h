@@ -66,6 +66,7 @@ typedef struct {
     gint64 added_us, removed_us;
     GArray *formats, *clocks, *gaps, *mutes; /* of ModelFormat, ModelClock, ModelGap, ModelMute */
     ModelStats stats;                        /* the last ones told */
+    ModelStats stats_before;                 /* of these, in parts that this one is joined to */
     GArray *files;                           /* of ModelFile, sorted */
 } ModelTrack;
 
@@ -127,6 +128,8 @@ ModelPart *model_part(Model *model, guint number);
 /* The track, made when it is new. NULL at MODEL_TRACKS_MAX. */
 ModelTrack *model_track(Model *model, ModelPart *part, guint number);
 void model_problem(Model *model, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* A pause is over. One that was told up to a rotation, and goes on behind it without another state, is one. */
+void model_paused(ModelPart *part, gint64 from_us, gint64 until_us);
 /* Widens a part's time to hold this one. */
 void model_part_saw(ModelPart *part, gint64 wall_us);
 /* <folder>/part-NNNN/track-NNNN.N.mkv. Caller frees. */

@@ -156,6 +156,7 @@ TrackScan *track_scan(Model *model, ModelTrack *track)
     scan->track = track;
     scan->frames = g_array_new(FALSE, FALSE, sizeof(IndexFrame));
     scan->segments = g_array_new(FALSE, FALSE, sizeof(ScanSegment));
+    scan->broken = model->scope.section > 1; /* a picture that could not wait for a key frame at the seam */
     g_array_set_clear_func(scan->segments, segment_clear);
     for (guint i = 0; i < track->files->len; i++)
         scan_file(model, scan, i);

@@ -5,16 +5,21 @@
 #include "steno/base/error.h"
 
 #include <libavformat/avformat.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 /* A player's duration may differ by a frame, and by what the container rounds. */
 #define DURATION_SLACK_US 100000
 
+/* Beside each manifest: its signature and its timestamp. Who has the keys checks them. */
+static const char *const proof_suffixes[] = {".sig", ".tsr"};
+
 typedef struct {
     const char *folder;
     const StenoVerifyEvents *events;
     gpointer user;
+    GHashTable *known; /* names of files that belong here; owned */
     guint faults;
 } Verification;
 
@@ -134,19 +139,96 @@ static void check_output(Verification *verification, const json_t *output)
     check_media(verification, file, path, output);
 }
 
-static void check_listing(Verification *verification, const json_t *outputs)
+static void check_outputs(Verification *verification, const json_t *outputs)
 {
-    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
-    g_hash_table_add(known, (gpointer)MANIFEST_FILE);
     size_t i;
     json_t *output;
-    json_array_foreach (outputs, i, output)
-        if (!g_hash_table_add(known, (gpointer)string(output, "file")))
+    json_array_foreach (outputs, i, output) {
+        if (!g_hash_table_add(verification->known, g_strdup(string(output, "file"))))
             tell(verification, string(output, "file"), "is listed twice");
+        check_output(verification, output);
+    }
+}
+
+/* ---- manifests --------------------------------------------------------------------------------------------------- */
+
+static json_t *read_manifest(Verification *verification, const char *name)
+{
+    g_autofree char *path = g_build_filename(verification->folder, name, NULL);
+    g_autofree char *text = NULL;
+    gsize bytes = 0;
+    g_autoptr(GError) cause = NULL;
+    json_t *manifest = NULL;
+    if (!g_hash_table_add(verification->known, g_strdup(name))) {
+        tell(verification, name, "is listed twice");
+        return NULL;
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(proof_suffixes); i++)
+        g_hash_table_add(verification->known, g_strconcat(name, proof_suffixes[i], NULL));
+    if (g_file_get_contents(path, &text, &bytes, &cause))
+        manifest = steno_manifest_parse(text, bytes, &cause);
+    if (!manifest)
+        tell(verification, name, "%s", cause->message);
+    return manifest;
+}
+
+/* Reads the manifest of a section; it must be of the same recording, and be the one that its name says. */
+static json_t *read_section(Verification *verification, const char *name, const json_t *whole)
+{
+    json_t *manifest = read_manifest(verification, name);
+    const json_t *recording = json_object_get(manifest, "recording");
+    if (!manifest || (g_strcmp0(string(json_object_get(recording, "section"), "manifest"), name) == 0 &&
+                      strcmp(string(recording, "id"), string(json_object_get(whole, "recording"), "id")) == 0))
+        return manifest;
+    tell(verification, name, "is not of this recording");
+    json_decref(manifest);
+    return NULL;
+}
+
+static void check_sections(Verification *verification, const json_t *whole, const json_t *sections)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach (sections, i, row) {
+        const char *name = string(row, "manifest");
+        json_t *manifest = name ? read_section(verification, name, whole) : NULL;
+        g_autoptr(GError) cause = NULL;
+        if (manifest && !json_equal(json_object_get(json_object_get(manifest, "recording"), "section"), row))
+            tell(verification, name, "is of another section than " MANIFEST_FILE " says");
+        else if (manifest && !manifest_agrees(whole, manifest, &cause))
+            tell(verification, name, "%s", cause->message);
+        json_decref(manifest);
+    }
+}
+
+static gboolean is_section_manifest(const char *name)
+{
+    guint number;
+    if (sscanf(name, "manifest.%9u.json", &number) != 1 || number == 0)
+        return FALSE;
+    g_autofree char *back = steno_manifest_name(number);
+    return strcmp(back, name) == 0;
+}
+
+/* Sections that were joined in the end, but that the storage did not let go: they tell of themselves. */
+static void check_left_over(Verification *verification, const json_t *whole)
+{
+    g_autoptr(GDir) dir = g_dir_open(verification->folder, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        json_t *manifest = is_section_manifest(name) ? read_section(verification, name, whole) : NULL;
+        if (manifest)
+            check_outputs(verification, json_object_get(manifest, "outputs"));
+        json_decref(manifest);
+    }
+}
+
+static void check_listing(Verification *verification)
+{
     g_autoptr(GDir) dir = g_dir_open(verification->folder, 0, NULL);
     const char *name;
     while (dir && (name = g_dir_read_name(dir)))
-        if (!g_hash_table_contains(known, name))
+        if (!g_hash_table_contains(verification->known, name))
             tell(verification, name, "is not in the manifest");
 }
 
@@ -159,27 +241,32 @@ static void tell_problems(const Verification *verification, const json_t *proble
             verification->events->problem(verification->user, json_string_value(problem));
 }
 
+static void check_recording(Verification *verification)
+{
+    json_t *manifest = read_manifest(verification, MANIFEST_FILE);
+    if (!manifest)
+        return;
+    const json_t *sections = json_object_get(json_object_get(manifest, "recording"), "sections");
+    check_outputs(verification, json_object_get(manifest, "outputs"));
+    if (sections)
+        check_sections(verification, manifest, sections);
+    else
+        check_left_over(verification, manifest);
+    check_listing(verification);
+    tell_problems(verification, json_object_get(manifest, "problems"));
+    json_decref(manifest);
+}
+
 gboolean steno_verify(const char *folder, const StenoVerifyEvents *events, gpointer user, GError **error)
 {
-    Verification verification = {.folder = folder, .events = events, .user = user};
-    g_autofree char *path = g_build_filename(folder, MANIFEST_FILE, NULL);
-    g_autofree char *text = NULL;
-    gsize bytes = 0;
-    g_autoptr(GError) cause = NULL;
-    json_t *manifest = NULL;
-    if (g_file_get_contents(path, &text, &bytes, &cause))
-        manifest = steno_manifest_parse(text, bytes, &cause);
-    if (!manifest) {
-        tell(&verification, MANIFEST_FILE, "%s", cause->message);
-    } else {
-        json_t *outputs = json_object_get(manifest, "outputs"), *output;
-        size_t i;
-        json_array_foreach (outputs, i, output)
-            check_output(&verification, output);
-        check_listing(&verification, outputs);
-        tell_problems(&verification, json_object_get(manifest, "problems"));
-        json_decref(manifest);
-    }
+    Verification verification = {
+        .folder = folder,
+        .events = events,
+        .user = user,
+        .known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+    };
+    check_recording(&verification);
+    g_hash_table_unref(verification.known);
     if (verification.faults > 0)
         g_set_error(error, STENO_ERROR, STENO_ERROR_VERIFY_FAILED, "%s is not what its manifest says: %u %s", folder,
                     verification.faults, verification.faults == 1 ? "fault" : "faults");

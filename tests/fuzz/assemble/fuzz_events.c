@@ -37,6 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     /* The same in two parts: participants and intervals go on from one to the other, tracks do not. */
     model_load_events(model, model_part(model, 1), (const char *)data, bytes);
     model_load_events(model, model_part(model, 2), (const char *)data, bytes);
+    /* And joined behind a rotation, where tracks do. */
+    model->scope.join = TRUE;
+    model_load_events(model, model_part(model, 2), (const char *)data, bytes);
     model_settle(model);
     json_t *tracks = tracks_of(model);
     json_t *manifest = manifest_build(model, tracks, json_array());
