@@ -124,11 +124,19 @@ void steno_capture_event(StenoCapture *capture, json_t *event);
 /* Writes what is only evidence for the assembly (clock, stats): without a number, told to nobody. Otherwise the same.
  */
 void steno_capture_measurement(StenoCapture *capture, json_t *event);
-/* This event will be the part's last line, behind all that the last frames brought; takes the reference. */
+/* This event will be the part's last line, behind all that the last frames brought; takes the reference. It is told
+ * when it is on disk, or could not be written. */
 void steno_capture_set_last(StenoCapture *capture, json_t *event);
 
 /* Figures so far; any thread. */
 void steno_capture_stats(const StenoCapture *capture, StenoCaptureStats *stats);
+
+/*
+ * Begins to finish and does not wait: for a part that ends while the recording goes on. last (taken) becomes its last
+ * line, and is told when it, and all before it, is on disk; else never. Then finished (may be NULL) is called on the
+ * writer thread: steno_capture_finish(), which must follow, does not wait from then on.
+ */
+void steno_capture_finish_begin(StenoCapture *capture, json_t *last, void (*finished)(gpointer user), gpointer user);
 
 /*
  * Writes what waits, closes and syncs every file, ends the thread and frees, also after a failure. FALSE with the first

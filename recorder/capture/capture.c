@@ -35,7 +35,10 @@ struct StenoCapture {
     GCond wake;
     gboolean finishing;
 
-    json_t *last;    /* the part's last line, once it is known */
+    json_t *last;               /* the part's last line, once it is known */
+    gboolean last_when_on_disk; /* else it is told also when it could not be written */
+    void (*finished)(gpointer user);
+    gpointer finished_user;
     GError *failure; /* the first; writer thread until it has ended */
     gint64 next_sync_mono_us;
     gint64 worst_sync_us; /* the writer's own */
@@ -108,8 +111,6 @@ static void flush(StenoCapture *capture, gboolean all)
             return;
         }
     }
-    if (all && capture->last)
-        steno_events_add(&capture->part.events, STENO_EVENTS_NUMBERED, g_steal_pointer(&capture->last));
     if (!steno_events_write(&capture->part.events, &error))
         fail(capture, error);
 }
@@ -203,6 +204,23 @@ static void show_stats(StenoCapture *capture)
     atomic_store_explicit(&capture->frames_dropped, capture->part.frames_dropped, memory_order_relaxed);
 }
 
+/* The last line says that all before it is there: it is written when that is on disk, and told when it is there too. */
+static void write_last(StenoCapture *capture)
+{
+    GError *error = NULL;
+    if (!capture->last || capture->failure)
+        return;
+    json_t *last = g_steal_pointer(&capture->last);
+    steno_events_add(&capture->part.events, STENO_EVENTS_UNTOLD, json_incref(last));
+    if (steno_events_write(&capture->part.events, &error))
+        sync_all(capture, TRUE);
+    else
+        fail(capture, error);
+    if (!capture->failure || !capture->last_when_on_disk)
+        steno_events_tell(&capture->part.events, json_incref(last));
+    json_decref(last);
+}
+
 /* Waits for the next tick or the finish. */
 static gboolean wait_for_tick(StenoCapture *capture)
 {
@@ -231,6 +249,9 @@ static gpointer writer(gpointer user)
             sync_all(capture, emptied);
         show_stats(capture);
     }
+    write_last(capture);
+    if (capture->finished)
+        capture->finished(capture->finished_user);
     return NULL;
 }
 
@@ -261,8 +282,12 @@ static gboolean open_part(StenoCapture *capture, const StenoCaptureConfig *confi
         return FALSE;
     g_autofree char *part = g_strdup_printf("%s/part-%04u", config->folder, config->part);
     capture->part.folder_fd = steno_files_open_folder(part, TRUE, error);
-    return capture->part.folder_fd >= 0 &&
-           steno_events_open(&capture->part.events, capture->part.folder_fd, config->part, config->early_seq, error);
+    if (capture->part.folder_fd < 0)
+        return FALSE;
+    if (steno_events_open(&capture->part.events, capture->part.folder_fd, config->part, config->early_seq, error))
+        return TRUE;
+    (void)rmdir(part); /* nothing is in it: it is no part */
+    return FALSE;
 }
 
 static void add_early(StenoCapture *capture, const StenoCaptureConfig *config)
@@ -277,6 +302,7 @@ static void add_early(StenoCapture *capture, const StenoCaptureConfig *config)
 
 static void capture_free(StenoCapture *capture)
 {
+    json_decref(capture->last);
     steno_events_clear(&capture->part.events);
     for (guint i = 0; i < capture->part.closing->len; i++)
         close(g_array_index(capture->part.closing, int, i));
@@ -354,14 +380,31 @@ void steno_capture_stats(const StenoCapture *capture, StenoCaptureStats *stats)
     };
 }
 
+static void begin_finish(StenoCapture *capture)
+{
+    capture->finishing = TRUE;
+    g_cond_signal(&capture->wake);
+}
+
+void steno_capture_finish_begin(StenoCapture *capture, json_t *last, void (*finished)(gpointer user), gpointer user)
+{
+    g_mutex_lock(&capture->lock);
+    json_decref(capture->last);
+    capture->last = last;
+    capture->last_when_on_disk = TRUE;
+    capture->finished = finished;
+    capture->finished_user = user;
+    begin_finish(capture);
+    g_mutex_unlock(&capture->lock);
+}
+
 gboolean steno_capture_finish(StenoCapture *capture, GError **error)
 {
     g_mutex_lock(&capture->lock);
-    capture->finishing = TRUE;
-    g_cond_signal(&capture->wake);
+    begin_finish(capture);
     g_mutex_unlock(&capture->lock);
     g_thread_join(capture->thread);
-    if (capture->last) /* it could not be written; told it is all the same */
+    if (capture->last && !capture->last_when_on_disk) /* it could not be written; told it is all the same */
         steno_events_add(&capture->part.events, STENO_EVENTS_NUMBERED, g_steal_pointer(&capture->last));
 
     gboolean whole = capture->failure == NULL;

@@ -52,7 +52,7 @@ void steno_events_add(StenoEvents *events, StenoEventsKind kind, json_t *event)
         json_object_set_new(event, "t", json_integer(steno_clock_mono_to_wall_us(steno_clock_mono_us())));
     /* The number, the line and the telling under one lock: all three have the same order. */
     g_mutex_lock(&events->lock);
-    if (kind == STENO_EVENTS_NUMBERED) {
+    if (kind == STENO_EVENTS_NUMBERED || kind == STENO_EVENTS_UNTOLD) {
         json_object_set_new(event, "part", json_integer(events->part));
         json_object_set_new(event, "seq", json_integer(++events->seq));
     }
@@ -61,6 +61,14 @@ void steno_events_add(StenoEvents *events, StenoEventsKind kind, json_t *event)
         events->told(events->user, g_steal_pointer(&event));
     g_mutex_unlock(&events->lock);
     json_decref(event);
+}
+
+void steno_events_tell(StenoEvents *events, json_t *event)
+{
+    if (events->told)
+        events->told(events->user, event);
+    else
+        json_decref(event);
 }
 
 guint64 steno_events_dropped(StenoEvents *events)

@@ -28,6 +28,7 @@ void steno_events_clear(StenoEvents *events);
 
 typedef enum {
     STENO_EVENTS_NUMBERED,    /* gets its part and seq, and is told */
+    STENO_EVENTS_UNTOLD,      /* gets its part and seq; the caller tells it */
     STENO_EVENTS_MEASUREMENT, /* only written */
     STENO_EVENTS_AS_IT_IS,    /* has its number, and was told */
 } StenoEventsKind;
@@ -37,6 +38,8 @@ typedef enum {
  * counted; told it is in any case.
  */
 void steno_events_add(StenoEvents *events, StenoEventsKind kind, json_t *event);
+/* Tells an event that has its number; takes the reference. */
+void steno_events_tell(StenoEvents *events, json_t *event);
 guint64 steno_events_dropped(StenoEvents *events);
 
 /* Writer thread: writes what waits with one write(). */

@@ -7,7 +7,7 @@
 
 /* ---- messages to the main thread --------------------------------------------------------------------------------- */
 
-typedef enum { TELL_GATHERED, TELL_CONNECTED, TELL_FAILED, TELL_FLOW } TellKind;
+typedef enum { TELL_GATHERED, TELL_CONNECTED, TELL_FAILED, TELL_FLOW, TELL_CHANGED_OVER } TellKind;
 
 typedef struct {
     Net *net;
@@ -52,6 +52,9 @@ static gboolean on_told(gpointer data)
         break;
     case TELL_FLOW:
         events->track_flow(user, words->number, words->flowing, words->wall_us);
+        break;
+    case TELL_CHANGED_OVER:
+        events->changed_over(user);
         break;
     }
     return G_SOURCE_REMOVE;
@@ -116,6 +119,11 @@ void session_net_tell_flow(NetPeer *peer, guint32 track, gboolean flowing, gint6
     tell(peer->net, (Tell){.kind = TELL_FLOW, .number = track, .flowing = flowing, .wall_us = wall_us});
 }
 
+void session_net_tell_changed_over(Net *net)
+{
+    tell(net, (Tell){.kind = TELL_CHANGED_OVER});
+}
+
 /* ---- the tick ---------------------------------------------------------------------------------------------------- */
 
 static gboolean on_tick(gpointer data);
@@ -163,6 +171,7 @@ static gboolean on_tick(gpointer data)
     gint64 now_us = steno_clock_mono_us();
     each_peer(net, session_wiring_drain, now_us);
     each_peer(net, session_wiring_tick, now_us);
+    session_changeover_tick(net, now_us);
     if (now_us - net->last_flow_check_us >= SESSION_MUTED_AFTER_US / 4) {
         net->last_flow_check_us = now_us;
         each_peer(net, session_wiring_check_flow, now_us);
@@ -309,12 +318,43 @@ static void call_and_wait(Net *net, void (*work)(Net *net, gpointer argument), g
 static void take_capture(Net *net, gpointer argument)
 {
     net->capture = argument;
-    net->ring = argument ? steno_capture_ring(argument) : NULL;
+    net->rotation.running = FALSE;
 }
 
 void session_net_set_capture(Net *net, StenoCapture *capture)
 {
     call_and_wait(net, take_capture, capture);
+}
+
+typedef struct {
+    StenoCapture *capture;
+    gint64 seam_wall_us, give_up_wall_us;
+    gboolean done;
+} Rotate;
+
+static void rotate_now(Net *net, gpointer argument)
+{
+    const Rotate *rotate = argument;
+    session_changeover_begin(net, rotate->capture, rotate->seam_wall_us, rotate->give_up_wall_us);
+}
+
+void session_net_rotate(Net *net, StenoCapture *next, gint64 seam_wall_us, gint64 give_up_wall_us)
+{
+    Rotate rotate = {next, seam_wall_us, give_up_wall_us, FALSE};
+    call_and_wait(net, rotate_now, &rotate);
+}
+
+static void unrotate_now(Net *net, gpointer argument)
+{
+    Rotate *rotate = argument;
+    rotate->done = session_changeover_cancel(net, rotate->capture);
+}
+
+gboolean session_net_unrotate(Net *net, StenoCapture *old)
+{
+    Rotate rotate = {.capture = old};
+    call_and_wait(net, unrotate_now, &rotate);
+    return rotate.done;
 }
 
 static void close_peer(Net *net, gpointer argument)
@@ -346,10 +386,12 @@ typedef struct {
 
 static void break_or_begin(NetTrack *track, gboolean dropped)
 {
-    if (dropped)
+    if (dropped) {
         session_wiring_break(track);
-    else
+        session_changeover_break(track);
+    } else {
         session_wiring_want_keyframe(track);
+    }
 }
 
 static void drop_now(Net *net, gpointer argument)

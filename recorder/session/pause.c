@@ -19,10 +19,12 @@ static void tell_gap(StenoSession *session, gint64 until_us)
                                     (json_int_t)session->paused_wall_us, "until", (json_int_t)until_us));
 }
 
-void session_pause_end_part(StenoSession *session)
+void session_pause_end_part(StenoSession *session, gint64 wall_us)
 {
-    if (session->paused && session->capture)
-        tell_gap(session, steno_clock_wall_us());
+    if (!session->paused || !session->capture)
+        return;
+    tell_gap(session, wall_us);
+    session->paused_wall_us = wall_us;
 }
 
 void steno_session_pause(StenoSession *session, gboolean paused)

@@ -41,22 +41,26 @@ static gboolean part_begin(StenoSession *session, GError **error)
     session->early_seq = 0;
     session_net_set_capture(session->net, session->capture);
     session_pause_begin_part(session);
+    session_rotation_begin_part(session);
     return TRUE;
 }
 
 /* Closes every peer, and with them the part. FALSE with the first fault of its files. */
 static gboolean part_end(StenoSession *session, GError **error)
 {
+    session_rotation_interrupt(session);
     session_net_close_all(session->net);
     session_net_set_capture(session->net, NULL);
-    session_pause_end_part(session);
+    session_pause_end_part(session, steno_clock_wall_us());
     g_ptr_array_set_size(session->tracks, 0);
     g_hash_table_remove_all(session->answered);
+    gboolean settled = session_rotation_settle(session, error);
     StenoCapture *capture = g_steal_pointer(&session->capture);
     if (!capture)
-        return TRUE;
-    session->part++;
-    return steno_capture_finish(capture, error);
+        return settled;
+    session->part = session_rotation_next_part(session);
+    gboolean finished = steno_capture_finish(capture, settled ? error : NULL);
+    return settled && finished;
 }
 
 /* ---- what the channel says --------------------------------------------------------------------------------------- */
@@ -103,6 +107,7 @@ static void on_peer_offer(gpointer user, guint32 peer, const char *participant_i
             net_events.peer_failed(session, peer, error);
         return;
     }
+    plan->capture = session->capture;
     session_tracks_number(session, plan, participant_id, offer);
     if (!plan->plain)
         g_hash_table_add(session->answered, GUINT_TO_POINTER(peer));
@@ -254,11 +259,17 @@ static void on_net_flow(gpointer user, guint32 number, gboolean flowing, gint64 
                            "track", (int)number, "evidence", "rtp", "t", (json_int_t)wall_us));
 }
 
+static void on_net_changed_over(gpointer user)
+{
+    session_rotation_changed_over(user);
+}
+
 static const NetEvents net_events = {
     .gathered = on_net_gathered,
     .peer_connected = on_net_connected,
     .peer_failed = on_net_failed,
     .track_flow = on_net_flow,
+    .changed_over = on_net_changed_over,
 };
 
 /* ---- time -------------------------------------------------------------------------------------------------------- */
@@ -342,6 +353,7 @@ static gboolean end_now(gpointer data)
     if (session->second_timer)
         g_source_remove(session->second_timer);
     session->second_timer = 0;
+    session_rotation_interrupt(session);
     session_net_close_all(session->net);
     explain_nothing(session);
     /* A capture always tells its ending in its last part: in one of its own when none is open. */
@@ -380,7 +392,7 @@ const char *steno_session_state(const StenoSession *session)
 
 guint steno_session_part(const StenoSession *session)
 {
-    return session->part;
+    return session_rotation_told_part(session);
 }
 
 static json_t *strings(char *const *list)
@@ -455,6 +467,7 @@ StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPla
     session_tracks_init(session);
     session->answered = g_hash_table_new(NULL, NULL);
     session_telling_init(session);
+    session_rotation_init(session);
     if (job->allow_media_cidr[0])
         session->geofence = steno_geofence_new((const char *const *)job->allow_media_cidr, error);
     if (!job->allow_media_cidr[0] || session->geofence) {
@@ -483,6 +496,7 @@ void steno_session_free(StenoSession *session)
     if (session->net)
         (void)part_end(session, NULL);
     session_net_free(session->net);
+    session_rotation_clear(session);
     session_telling_clear(session);
     steno_geofence_unref(session->geofence);
     g_hash_table_unref(session->participants);

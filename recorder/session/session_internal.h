@@ -24,6 +24,16 @@
 #define SESSION_STATS_EVERY_S 10
 /* Events told while no part is open, which wait for the next one: of a room with all its participants. */
 #define SESSION_EARLY_MAX 1024
+/* Events of the next part that wait until the old one's last one is told: as many as wait to be written. */
+#define SESSION_HELD_MAX STENO_CAPTURE_EVENTS_MAX
+/* Sender reports of a track that are repeated in the next part: as many as rtp draws its line through. */
+#define SESSION_CLOCKS_KEPT 16
+/* The next part is opened so long before the rotation: what a slow disk takes to make a folder. */
+#define SESSION_ROTATE_AHEAD_US (2 * G_USEC_PER_SEC)
+/* Where the next part could not be opened, it is tried again after this long. */
+#define SESSION_ROTATE_AGAIN_US (10 * G_USEC_PER_SEC)
+/* How often a picture that has not changed over yet is asked for a key frame. */
+#define SESSION_KEYFRAME_AGAIN_US G_USEC_PER_SEC
 /* How long a packet of a pushed stream, that nobody would resend, may be late. */
 #define SESSION_REORDER_PUSHED_US (500 * 1000)
 
@@ -38,7 +48,8 @@ typedef struct {
 
 typedef struct {
     guint32 peer;
-    gboolean plain; /* an SDP file's socket, without ICE */
+    StenoCapture *capture; /* where its new tracks were announced; NULL: nowhere */
+    gboolean plain;        /* an SDP file's socket, without ICE */
     StenoRtpConfig rtp;
     GPtrArray *tracks; /* TrackPlan * */
     /* ICE + DTLS */
@@ -69,6 +80,8 @@ typedef struct {
     void (*peer_failed)(gpointer user, guint32 peer, const GError *error);
     /* The first packet of a track, a pause in its packets, and their coming back. */
     void (*track_flow)(gpointer user, guint32 track, gboolean flowing, gint64 wall_us);
+    /* Every track has changed over to the next capture: nothing goes into the old one any more. */
+    void (*changed_over)(gpointer user);
 } NetEvents;
 
 /* Figures that any thread may read. */
@@ -86,6 +99,11 @@ void session_net_free(Net *net);
 
 /* From here on frames go into this capture; NULL: nowhere. Waits until the network thread has taken it. */
 void session_net_set_capture(Net *net, StenoCapture *capture);
+/* Tracks change over to this capture at the seam; at give_up_wall_us also pictures that had no key frame. Waits until
+ * the network thread has taken it; `changed_over` follows. */
+void session_net_rotate(Net *net, StenoCapture *next, gint64 seam_wall_us, gint64 give_up_wall_us);
+/* Back to the old capture; FALSE when it is too late: a track may have changed over. Waits. */
+gboolean session_net_unrotate(Net *net, StenoCapture *old);
 /* Opens or renegotiates a peer; takes the plan. */
 void session_net_apply(Net *net, PeerPlan *plan);
 /* Ends a peer's tracks and closes it. */
@@ -111,7 +129,16 @@ typedef struct {
     StenoDepacketizer *depacketizer;
     gboolean flowing;
     gboolean dropped; /* not wanted */
-    gboolean begun;   /* the capture has had a frame of it */
+    gboolean begun;   /* a capture has had a frame of it */
+    /* Where its frames go: Net's newest capture, or during a rotation still the one before. NULL: nowhere. */
+    StenoCapture *capture;
+    StenoFrameRing *ring;
+    StenoFrame *format;                              /* the last one, for the next part's beginning */
+    gboolean wants_keyframe;                         /* its picture goes on in a part that has no key frame of it */
+    StenoRtpClockSample clocks[SESSION_CLOCKS_KEPT]; /* the last reports, a ring */
+    guint n_clocks;
+    StenoRtpStats rtp_before; /* what was told in parts before */
+    StenoDepacketizerStats codec_before;
     gint64 last_arrival_us;
     guint64 packets_told; /* into the totals */
     guint64 lost_told, recovered_told;
@@ -145,8 +172,11 @@ struct Net {
     /* Below: the network thread's. */
     StenoPacketPool *packets;
     StenoFramePool *frames;
-    StenoCapture *capture;
-    StenoFrameRing *ring;
+    StenoCapture *capture; /* the newest */
+    struct {               /* changeover.c */
+        gboolean running;
+        gint64 seam_wall_us, give_up_wall_us, last_request_us;
+    } rotation;
     gboolean paused;
     GHashTable *peers; /* number → NetPeer * */
     GSource *tick;
@@ -170,7 +200,23 @@ void session_wiring_break(NetTrack *track);
 void session_wiring_want_keyframe(const NetTrack *track);
 void session_wiring_track_free(gpointer track);
 
+/* changeover.c: tracks go from one capture to the next */
+void session_changeover_begin(Net *net, StenoCapture *next, gint64 seam_wall_us, gint64 give_up_wall_us);
+gboolean session_changeover_cancel(Net *net, StenoCapture *old);
+/* Before a frame is handed over: the track changes over if this is where. */
+void session_changeover_frame(NetTrack *track, const StenoFrame *frame);
+/* What follows on the track begins with a key frame. */
+void session_changeover_break(NetTrack *track);
+/* Once a tick, while there is a rotation or a picture wants a key frame. */
+void session_changeover_tick(Net *net, gint64 now_us);
+void session_changeover_heard_clock(NetTrack *track, const StenoRtpClockSample *sample);
+void session_wiring_tell_clock(const NetTrack *track, const StenoRtpClockSample *sample);
+void session_wiring_tell_track_stats(const NetTrack *track);
+/* Frames that found no room are told as one gap before the next; FALSE: there is no room for that either. */
+gboolean session_wiring_tell_overflow(NetTrack *track, const StenoFrame *next);
+
 /* net.c: messages to the main thread */
+void session_net_tell_changed_over(Net *net);
 void session_net_tell_gathered(NetPeer *peer, const StenoTransportLocal *local);
 void session_net_tell_connected(NetPeer *peer);
 void session_net_tell_failed(NetPeer *peer, const GError *error);
@@ -182,7 +228,8 @@ void session_net_tell_flow(NetPeer *peer, guint32 track, gboolean flowing, gint6
 typedef struct {
     guint32 number, peer;
     char *participant;
-    char *mid; /* "" when there is none */
+    char *mid;     /* "" when there is none */
+    json_t *added; /* as it was told */
     gboolean video;
     gboolean started;        /* its first packet has come */
     gboolean flowing;        /* packets come, as far as RTP tells */
@@ -197,6 +244,8 @@ typedef struct {
     gint64 from_wall_us;
 } Away;
 
+typedef struct Rotation Rotation;
+
 struct StenoSession {
     const StenoJobSpec *job;
     const StenoLog *log;
@@ -210,12 +259,16 @@ struct StenoSession {
     char *folder;
     guint part; /* the one that is open, or the next one to begin */
     StenoCapture *capture;
+    Rotation *rotation;
     gint64 zero_wall_us;
     json_t *recording;
     /* From any thread to the main thread's client (telling.c). */
     GSource *wake; /* fires on the main thread when there is something below */
     GMutex told_lock;
     GQueue told;     /* json_t *, in the order of their numbers */
+    guint held_part; /* its events wait until the part before has told its last one; 0: none does */
+    GQueue held;     /* json_t * */
+    guint held_dropped;
     GError *failure; /* of the capture */
     json_t *early;   /* events that wait for the next part, an array */
     guint early_seq; /* the last number given to one of them */
@@ -251,6 +304,9 @@ void session_tell_state(StenoSession *session, const char *state, const GError *
 /* The capture's callbacks: told() takes the event, on any thread; failed() is on the writer thread. */
 void session_told(gpointer user, json_t *event);
 void session_capture_failed(gpointer user, const GError *error);
+/* Events of this part are held back until "rotated" is told, or they are released. */
+void session_telling_hold(StenoSession *session, guint part);
+void session_telling_release(StenoSession *session);
 /* Hands what is queued to the client now. Returns "ended" when it was among it: that one is the caller's. */
 json_t *session_telling_flush(StenoSession *session);
 
@@ -260,8 +316,23 @@ void session_end(StenoSession *session, const char *reason, const GError *error)
 
 /* pause.c */
 void session_pause_begin_part(StenoSession *session);
-/* While the part is still open: the pause is told as far as it is of this part. */
-void session_pause_end_part(StenoSession *session);
+/* While the part is still open: the pause is told as far as it is of this part, and goes on from there. */
+void session_pause_end_part(StenoSession *session, gint64 wall_us);
+
+/* rotation.c: a new part each rotate_s, while the channel is kept. */
+void session_rotation_init(StenoSession *session);
+void session_rotation_clear(StenoSession *session);
+/* A part has begun that is none of a rotation's. */
+void session_rotation_begin_part(StenoSession *session);
+/* Before peers are closed: no rotation begins from here on. One that has begun goes on. */
+void session_rotation_interrupt(StenoSession *session);
+/* After it: a rotation that has begun ends, with its old part. Blocking; FALSE with the first fault of its files. */
+gboolean session_rotation_settle(StenoSession *session, GError **error);
+void session_rotation_changed_over(StenoSession *session);
+/* The number of the next part to begin: those that a rotation tried are used up. */
+guint session_rotation_next_part(const StenoSession *session);
+/* The part whose events are told: the old one, until it has told its last. */
+guint session_rotation_told_part(const StenoSession *session);
 
 /* tracks.c: participants' streams, from the offer that brings them to the one that takes them away. */
 void session_tracks_init(StenoSession *session);
@@ -276,6 +347,8 @@ void session_tracks_lose(StenoSession *session, guint32 peer);
 void session_tracks_forgive(StenoSession *session, const char *participant);
 /* Drops what the job does not want, and takes again what it does. */
 void session_tracks_update(StenoSession *session);
+/* What a new part has to know of those that go on into it: told to nobody, since nothing happened. */
+void session_tracks_announce(const StenoSession *session, gint64 wall_us);
 /* How many tracks should flow: their packets come, or the platform says that they are spoken into. */
 guint session_tracks_announced(const StenoSession *session);
 /* What the platform tells of a stream; mid NULL: of all of the peer's. */

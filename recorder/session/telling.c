@@ -34,6 +34,7 @@ void session_telling_init(StenoSession *session)
 {
     g_mutex_init(&session->told_lock);
     g_queue_init(&session->told);
+    g_queue_init(&session->held);
     session->early = json_array();
     session->state = "joining";
     session->wake = g_source_new(&wake_functions, sizeof(GSource));
@@ -46,16 +47,61 @@ void session_telling_clear(StenoSession *session)
     g_source_destroy(session->wake);
     g_source_unref(session->wake);
     g_queue_clear_full(&session->told, (GDestroyNotify)json_decref);
+    g_queue_clear_full(&session->held, (GDestroyNotify)json_decref);
     g_mutex_clear(&session->told_lock);
     g_clear_error(&session->failure);
     json_decref(session->early);
+}
+
+/* With the lock. */
+static void release(StenoSession *session)
+{
+    json_t *event;
+    while ((event = g_queue_pop_head(&session->held)))
+        g_queue_push_tail(&session->told, event);
+    session->held_part = 0;
+}
+
+void session_telling_hold(StenoSession *session, guint part)
+{
+    g_mutex_lock(&session->told_lock);
+    session->held_part = part;
+    g_mutex_unlock(&session->told_lock);
+}
+
+void session_telling_release(StenoSession *session)
+{
+    g_mutex_lock(&session->told_lock);
+    release(session);
+    guint dropped = session->held_dropped;
+    session->held_dropped = 0;
+    g_mutex_unlock(&session->told_lock);
+    if (dropped)
+        steno_warning(session->log,
+                      "the part before took so long to close that %u events were not told; they are in the capture",
+                      dropped);
+    g_source_set_ready_time(session->wake, 0);
+}
+
+static gboolean is_held(const StenoSession *session, const json_t *event)
+{
+    return session->held_part > 0 && json_integer_value(json_object_get(event, "part")) >= session->held_part;
 }
 
 void session_told(gpointer user, json_t *event)
 {
     StenoSession *session = user;
     g_mutex_lock(&session->told_lock);
-    g_queue_push_tail(&session->told, event);
+    if (!is_held(session, event)) {
+        g_queue_push_tail(&session->told, event);
+        if (g_strcmp0(json_string_value(json_object_get(event, "event")), "rotated") == 0)
+            release(session);
+    } else if (g_queue_get_length(&session->held) < SESSION_HELD_MAX) {
+        g_queue_push_tail(&session->held, event);
+    } else {
+        session->held_dropped++;
+        json_decref(event);
+    }
     g_mutex_unlock(&session->told_lock);
     g_source_set_ready_time(session->wake, 0);
 }

@@ -10,6 +10,7 @@ static void track_free(gpointer data)
     Track *track = data;
     g_free(track->participant);
     g_free(track->mid);
+    json_decref(track->added);
     g_free(track);
 }
 
@@ -68,12 +69,12 @@ static Track *track_add(StenoSession *session, guint32 peer, const char *partici
     track->dropped = is_dropped(session, participant, track->video);
     g_ptr_array_add(session->tracks, track);
     const StenoSdpMedia *media = media_of(offer, track->mid);
-    session_tell(session,
-                 json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:i, s:s}", "event", "track_added", "track",
-                           (int)track->number, "participant", participant, "mid", track->mid, "kind",
-                           track->video ? "video" : "audio", "codec", steno_codec_name(plan->rtp.payloads[0].codec),
-                           "clock_hz", (int)plan->rtp.payloads[0].clock_hz, "ssrc", (json_int_t)plan->rtp.ssrc, "peer",
-                           (int)peer, "source", media && media->msid_track ? media->msid_track : ""));
+    track->added = json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:i, s:s}", "event", "track_added", "track",
+                             (int)track->number, "participant", participant, "mid", track->mid, "kind",
+                             track->video ? "video" : "audio", "codec", steno_codec_name(plan->rtp.payloads[0].codec),
+                             "clock_hz", (int)plan->rtp.payloads[0].clock_hz, "ssrc", (json_int_t)plan->rtp.ssrc,
+                             "peer", (int)peer, "source", media && media->msid_track ? media->msid_track : "");
+    session_tell(session, json_copy(track->added));
     return track;
 }
 
@@ -109,6 +110,42 @@ void session_tracks_number(StenoSession *session, PeerPlan *plan, const char *pa
         if (track->peer == plan->peer && !plan_has(plan, track->number))
             track_remove(session, i);
     }
+}
+
+static void announce(const StenoSession *session, json_t *event, gint64 wall_us)
+{
+    json_object_set_new(event, "t", json_integer(wall_us));
+    steno_capture_measurement(session->capture, event);
+}
+
+static void announce_track(const StenoSession *session, const Track *track, gint64 wall_us)
+{
+    announce(session, json_copy(track->added), wall_us);
+    if (track->started)
+        announce(session, json_pack("{s:s, s:i}", "event", "track_started", "track", (int)track->number), wall_us);
+    gboolean silent = track->started && !track->flowing;
+    if (silent || track->muted)
+        announce(session,
+                 json_pack("{s:s, s:i, s:s}", "event", "muted", "track", (int)track->number, "evidence",
+                           track->muted ? "platform" : "rtp"),
+                 wall_us);
+    if (track->talking)
+        announce(session,
+                 json_pack("{s:s, s:s, s:i, s:i}", "event", "talking", "evidence", "platform", "peer", (int)track->peer,
+                           "track", (int)track->number),
+                 wall_us);
+}
+
+void session_tracks_announce(const StenoSession *session, gint64 wall_us)
+{
+    GHashTableIter iter;
+    const char *id, *name;
+    g_hash_table_iter_init(&iter, session->participants);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&id, (gpointer *)&name))
+        announce(session, json_pack("{s:s, s:s, s:s}", "event", "participant_joined", "participant", id, "name", name),
+                 wall_us);
+    for (guint i = 0; i < session->tracks->len; i++)
+        announce_track(session, session->tracks->pdata[i], wall_us);
 }
 
 void session_tracks_lose(StenoSession *session, guint32 peer)

@@ -47,9 +47,7 @@ static gboolean take_codec(NetTrack *track, const StenoRtpPayload *payload)
 {
     if (track->depacketizer && track->codec == payload->codec)
         return TRUE;
-    if (track->depacketizer)
-        steno_depacketizer_flush(track->depacketizer);
-    steno_depacketizer_free(track->depacketizer);
+    session_wiring_break(track);
     guint i = 0;
     while (i + 1 < track->plan->rtp.n_payloads && track->plan->rtp.payloads[i].payload_type != payload->payload_type)
         i++;
@@ -104,20 +102,29 @@ static void on_rtp_reset(gpointer user, guint32 number, guint32 ssrc)
         return;
     if (track->depacketizer)
         steno_depacketizer_flush(track->depacketizer);
-    if (peer->net->capture)
-        steno_capture_event(peer->net->capture, json_pack("{s:s, s:i, s:I}", "event", "source_changed", "track",
-                                                          (int)number, "ssrc", (json_int_t)ssrc));
+    if (track->capture)
+        steno_capture_event(track->capture, json_pack("{s:s, s:i, s:I}", "event", "source_changed", "track",
+                                                      (int)number, "ssrc", (json_int_t)ssrc));
+}
+
+void session_wiring_tell_clock(const NetTrack *track, const StenoRtpClockSample *sample)
+{
+    if (!track->capture)
+        return;
+    steno_capture_measurement(track->capture,
+                              json_pack("{s:s, s:i, s:I, s:I, s:I, s:I}", "event", "clock", "track", (int)track->number,
+                                        "rtp_ts", (json_int_t)sample->rtp_ts, "ntp", (json_int_t)sample->ntp_wall_us,
+                                        "arrival", (json_int_t)steno_clock_mono_to_wall_us(sample->arrival_us),
+                                        "offset", (json_int_t)sample->offset_us));
 }
 
 static void on_rtp_clock(gpointer user, guint32 number, const StenoRtpClockSample *sample)
 {
-    NetPeer *peer = user;
-    if (peer->net->capture)
-        steno_capture_measurement(
-            peer->net->capture, json_pack("{s:s, s:i, s:I, s:I, s:I, s:I}", "event", "clock", "track", (int)number,
-                                          "rtp_ts", (json_int_t)sample->rtp_ts, "ntp", (json_int_t)sample->ntp_wall_us,
-                                          "arrival", (json_int_t)steno_clock_mono_to_wall_us(sample->arrival_us),
-                                          "offset", (json_int_t)sample->offset_us));
+    NetTrack *track = track_of(user, number);
+    if (!track)
+        return;
+    session_changeover_heard_clock(track, sample);
+    session_wiring_tell_clock(track, sample);
 }
 
 static void on_rtp_bye(gpointer user, guint32 number)
@@ -137,8 +144,7 @@ static const StenoRtpEvents rtp_events = {
 
 /* ---- 3. codec → capture ------------------------------------------------------------------------------------------ */
 
-/* Frames that found no room are told as one gap before the next that does. */
-static gboolean tell_overflow(NetTrack *track, const StenoFrame *next)
+gboolean session_wiring_tell_overflow(NetTrack *track, const StenoFrame *next)
 {
     Net *net = track->peer->net;
     StenoFrame *gap = steno_frame_new(net->frames, STENO_FRAME_GAP, 0);
@@ -152,7 +158,7 @@ static gboolean tell_overflow(NetTrack *track, const StenoFrame *next)
     gap->gap.cause = STENO_GAP_OVERFLOW;
     gap->gap.first_seq = gap->gap.last_seq = -1;
     gap->gap.until_rtp_ts = next->rtp_ts;
-    if (!steno_frame_ring_push(net->ring, gap)) {
+    if (!steno_frame_ring_push(track->ring, gap)) {
         steno_frame_unref(gap);
         return FALSE;
     }
@@ -169,26 +175,36 @@ static void overflowed(NetTrack *track, StenoFrame *frame)
     steno_frame_unref(frame);
 }
 
+static void keep_format(NetTrack *track, StenoFrame *format)
+{
+    if (track->format)
+        steno_frame_unref(track->format);
+    track->format = steno_frame_ref(format);
+}
+
 static void on_frame(gpointer user, StenoFrame *frame)
 {
     NetTrack *track = user;
     Net *net = track->peer->net;
-    if (!net->ring) {
+    if (!track->ring) {
         steno_frame_unref(frame);
         return;
     }
     frame->wall_us = steno_rtp_wall_us(track->peer->rtp, track->number, frame->rtp_ts);
-    track->begun = TRUE;
     if (frame->wall_us == 0) /* a source that has just begun anew: its clock is not known yet */
         frame->wall_us = steno_clock_mono_to_wall_us(track->last_arrival_us);
+    session_changeover_frame(track, frame);
+    track->begun = TRUE;
+    if (frame->kind == STENO_FRAME_FORMAT)
+        keep_format(track, frame);
     if (frame->kind == STENO_FRAME_MEDIA) {
         net->ticking.frames++;
         net->ticking.bytes += frame->payload_bytes;
         net->ticking.last_media_mono_us = frame->arrival_us;
     }
-    if (track->overflow_frames > 0 && !tell_overflow(track, frame))
+    if (track->overflow_frames > 0 && !session_wiring_tell_overflow(track, frame))
         overflowed(track, frame);
-    else if (!steno_frame_ring_push(net->ring, frame))
+    else if (!steno_frame_ring_push(track->ring, frame))
         overflowed(track, frame);
 }
 
@@ -246,29 +262,33 @@ void session_wiring_check_flow(NetPeer *peer, gint64 now_us)
     }
 }
 
-static void tell_track_stats(const NetTrack *track)
+void session_wiring_tell_track_stats(const NetTrack *track)
 {
-    Net *net = track->peer->net;
     StenoRtpStats rtp;
-    if (!net->capture || !steno_rtp_stats(track->peer->rtp, track->number, &rtp))
+    if (!track->capture || !steno_rtp_stats(track->peer->rtp, track->number, &rtp))
         return;
     static const StenoDepacketizerStats none = {0};
     const StenoDepacketizerStats *codec = track->depacketizer ? steno_depacketizer_stats(track->depacketizer) : &none;
-    steno_capture_measurement(net->capture,
-                              json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-                                        "event", "stats", "track", (int)track->number, "packets",
-                                        (json_int_t)rtp.packets, "bytes", (json_int_t)rtp.bytes, "lost",
-                                        (json_int_t)rtp.lost, "recovered", (json_int_t)rtp.recovered, "duplicates",
-                                        (json_int_t)rtp.duplicates, "reordered", (json_int_t)rtp.reordered, "late",
-                                        (json_int_t)rtp.late, "nacks", (json_int_t)rtp.nacks_sent, "plis",
-                                        (json_int_t)rtp.plis_sent, "frames", (json_int_t)codec->frames, "undecodable",
-                                        (json_int_t)codec->undecodable, "damaged", (json_int_t)codec->damaged));
+    const StenoRtpStats *rtp0 = &track->rtp_before;
+    const StenoDepacketizerStats *codec0 = &track->codec_before;
+    steno_capture_measurement(
+        track->capture,
+        json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "stats", "track",
+                  (int)track->number, "packets", (json_int_t)(rtp.packets - rtp0->packets), "bytes",
+                  (json_int_t)(rtp.bytes - rtp0->bytes), "lost", (json_int_t)(rtp.lost - rtp0->lost), "recovered",
+                  (json_int_t)(rtp.recovered - rtp0->recovered), "duplicates",
+                  (json_int_t)(rtp.duplicates - rtp0->duplicates), "reordered",
+                  (json_int_t)(rtp.reordered - rtp0->reordered), "late", (json_int_t)(rtp.late - rtp0->late), "nacks",
+                  (json_int_t)(rtp.nacks_sent - rtp0->nacks_sent), "plis",
+                  (json_int_t)(rtp.plis_sent - rtp0->plis_sent), "frames", (json_int_t)(codec->frames - codec0->frames),
+                  "undecodable", (json_int_t)(codec->undecodable - codec0->undecodable), "damaged",
+                  (json_int_t)(codec->damaged - codec0->damaged)));
 }
 
 void session_wiring_tell_stats(NetPeer *peer)
 {
     for (guint i = 0; i < peer->tracks->len; i++)
-        tell_track_stats(peer->tracks->pdata[i]);
+        session_wiring_tell_track_stats(peer->tracks->pdata[i]);
 }
 
 /* ---- dropping ---------------------------------------------------------------------------------------------------- */
@@ -286,6 +306,7 @@ void session_wiring_break(NetTrack *track)
         steno_depacketizer_flush(track->depacketizer);
     /* A new one keeps nothing before the first key frame. */
     steno_depacketizer_free(g_steal_pointer(&track->depacketizer));
+    track->codec_before = (StenoDepacketizerStats){0};
 }
 
 void session_wiring_want_keyframe(const NetTrack *track)
@@ -368,7 +389,7 @@ gboolean session_wiring_open(NetPeer *peer, const PeerPlan *plan, GError **error
 static void end_track(NetTrack *track)
 {
     Net *net = track->peer->net;
-    tell_track_stats(track);
+    session_wiring_tell_track_stats(track);
     steno_rtp_remove_track(track->peer->rtp, track->number);
     if (track->depacketizer)
         steno_depacketizer_flush(track->depacketizer);
@@ -397,12 +418,15 @@ void session_wiring_track_free(gpointer data)
 {
     NetTrack *track = data;
     steno_depacketizer_free(track->depacketizer);
+    if (track->format)
+        steno_frame_unref(track->format);
     g_free(track);
 }
 
 /* The tracks are now those of the plan, and the plan the peer's: tracks borrow from it. */
 void session_wiring_set_tracks(NetPeer *peer, PeerPlan *plan)
 {
+    const Net *net = peer->net;
     for (guint i = peer->tracks->len; i-- > 0;) {
         NetTrack *track = peer->tracks->pdata[i];
         if (plan_of(plan, track->number))
@@ -418,6 +442,9 @@ void session_wiring_set_tracks(NetPeer *peer, PeerPlan *plan)
             track->peer = peer;
             track->number = planned->rtp.track;
             track->dropped = planned->dropped;
+            /* Where it was announced; it changes over as the others do, or is already told of in the next part. */
+            track->capture = net->rotation.running ? plan->capture : net->capture;
+            track->ring = track->capture ? steno_capture_ring(track->capture) : NULL;
             g_ptr_array_add(peer->tracks, track);
         }
         track->plan = planned;
