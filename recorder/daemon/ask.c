@@ -3,6 +3,7 @@
 
 #include "steno/base/error.h"
 
+#include <string.h>
 #include <unistd.h>
 
 /* Requests answered in one turn of the main loop: recorders and timers are heard in between. */
@@ -43,7 +44,10 @@ void steno_daemon_reply_free(StenoDaemonReply *reply)
     json_decref(reply->body);
     g_free(reply->text);
     g_free(reply->location);
+    if (reply->redirect_url)
+        steno_secret_wipe(reply->redirect_url, strlen(reply->redirect_url));
     g_free(reply->redirect_url);
+    stream_free(reply->stream);
     if (reply->fd >= 0)
         close(reply->fd);
     g_free(reply->file_name);

@@ -19,10 +19,10 @@
 /* One check under way; its own copy of everything. */
 typedef struct {
     Ask *ask;
-    StenoConfig *config; /* keeps platform and storage */
+    StenoConfig *config; /* keeps the platform */
     const StenoConfigPlatform *platform;
-    const StenoConfigStorage *storage;
-    char *channel, *app;
+    StenoStore *store;
+    char *channel;
     json_t *checks;
     gboolean ok;
 } Check;
@@ -31,8 +31,9 @@ static void check_free(gpointer data)
 {
     Check *check = data;
     steno_config_unref(check->config);
+    if (check->store)
+        steno_store_unref(check->store);
     g_free(check->channel);
-    g_free(check->app);
     json_decref(check->checks);
     g_free(check);
 }
@@ -52,22 +53,21 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user)
     (void)user;
     Check *check = g_task_get_task_data(G_TASK(result));
     Ask *ask = check->ask;
-    const char *name = check->platform ? check->platform->name : check->storage->name;
+    const char *name = check->platform ? check->platform->name : steno_store_name(check->store);
     if (ask->daemon)
         ask->reply->body = json_pack("{s:s, s:b, s:O}", "name", name, "ok", check->ok, "checks", check->checks);
     ask_done(ask);
 }
 
-static gboolean run_check(Ask *ask, const StenoConfigPlatform *platform, const StenoConfigStorage *storage,
-                          const char *channel, GTaskThreadFunc function)
+static gboolean run_check(Ask *ask, const StenoConfigPlatform *platform, StenoStore *store, const char *channel,
+                          GTaskThreadFunc function)
 {
     Check *check = g_new0(Check, 1);
     check->ask = ask;
     check->config = steno_config_ref(ask->daemon->config);
     check->platform = platform;
-    check->storage = storage;
+    check->store = store ? steno_store_ref(store) : NULL;
     check->channel = g_strdup(channel);
-    check->app = g_strdup(ask->request->actor.app);
     check->checks = json_array();
     check->ok = TRUE;
     GTask *task = g_task_new(NULL, NULL, on_checked, NULL);
@@ -81,37 +81,57 @@ static gboolean run_check(Ask *ask, const StenoConfigPlatform *platform, const S
 
 #define PROBE_TEXT "Steno was here to see whether it may write.\n"
 
+static gboolean put_probe(Check *check, const char *key, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    g_autofree char *name = g_path_get_basename(key);
+    g_autofree char *file = g_build_filename(check->config->top.state_dir, name, NULL);
+    if (!g_file_set_contents(file, PROBE_TEXT, -1, &why)) {
+        g_set_error(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED, "cannot write '%s': %s", file, why->message);
+        return FALSE;
+    }
+    const StenoPut put = {.source = file, .key = key, .bytes = (gint64)strlen(PROBE_TEXT), .cancellable = cancellable};
+    gboolean done = steno_store_put(check->store, &put, error);
+    (void)g_unlink(file);
+    return done;
+}
+
+static void check_removal(Check *check, const char *key, GCancellable *cancellable)
+{
+    g_autoptr(GError) error = NULL;
+    if (steno_store_remove(check->store, key, FALSE, cancellable, &error))
+        add(check, "delete", TRUE, "it is gone again");
+    else if (g_error_matches(error, STENO_ERROR, STENO_ERROR_LEGAL_HOLD))
+        add(check, "delete", TRUE, "the storage's lock keeps it, as it is told to");
+    else
+        add(check, "delete", FALSE, error->message);
+}
+
 static void check_storage(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
     Check *check = data;
     (void)source;
-    (void)cancellable;
     g_autoptr(GError) error = NULL;
     g_autofree char *id = steno_job_new_id();
     g_autofree char *key = g_strconcat("steno-check-", id, NULL);
-    g_autofree char *file = g_build_filename(check->config->top.state_dir, key, NULL);
-    const char *root = check->storage->root;
-    if (!g_file_set_contents(file, PROBE_TEXT, -1, &error) || !steno_sink_local.put(root, file, key, FALSE, &error)) {
+    if (!put_probe(check, key, cancellable, &error)) {
         add(check, "put", FALSE, error->message);
-        (void)g_unlink(file);
         g_task_return_boolean(task, TRUE);
         return;
     }
-    (void)g_unlink(file);
-    add(check, "put", TRUE, "a file was written and read back");
-    g_autoptr(GBytes) got = steno_sink_local.read(root, key, sizeof PROBE_TEXT, &error);
-    gboolean same = got && g_bytes_get_size(got) == strlen(PROBE_TEXT);
+    add(check, "put", TRUE, "a file was written and proven");
+    g_autoptr(GBytes) got = steno_store_read(check->store, key, sizeof PROBE_TEXT, cancellable, &error);
+    gboolean same = got && g_bytes_get_size(got) == strlen(PROBE_TEXT) &&
+                    memcmp(g_bytes_get_data(got, NULL), PROBE_TEXT, strlen(PROBE_TEXT)) == 0;
     add(check, "get", same, same ? "it is what was written" : error ? error->message : "it is not what was written");
-    g_clear_error(&error);
-    gboolean removed = steno_sink_local.remove(root, key, FALSE, &error);
-    add(check, "delete", removed, removed ? "it is gone again" : error->message);
+    check_removal(check, key, cancellable);
     g_task_return_boolean(task, TRUE);
 }
 
 gboolean command_storage_check(StenoDaemon *daemon, Ask *ask)
 {
     const StenoConfigStorage *storage = command_storage(daemon, ask);
-    return storage ? run_check(ask, NULL, storage, NULL, check_storage) : TRUE;
+    return storage ? run_check(ask, NULL, stores_find(daemon->stores, storage->name), NULL, check_storage) : TRUE;
 }
 
 /* ---- platform: HTTP ---------------------------------------------------------------------------------------------- */

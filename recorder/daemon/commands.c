@@ -31,13 +31,14 @@ static const Command commands[STENO_COMMANDS] = {
     [STENO_COMMAND_RECORDING_RESUME] = {command_recording_resume, ""},
     [STENO_COMMAND_RECORDING_STOP] = {command_recording_stop, ""},
     [STENO_COMMAND_FILE_LIST] = {command_file_list, ""},
-    [STENO_COMMAND_FILE_OPEN] = {command_file_open, ""},
-    [STENO_COMMAND_MANIFEST] = {command_manifest, ""},
+    [STENO_COMMAND_FILE_OPEN] = {command_file_open, "via"},
+    [STENO_COMMAND_MANIFEST] = {command_manifest, "via"},
     [STENO_COMMAND_EVENTS] = {command_events, "after recording app count"},
     [STENO_COMMAND_PLATFORM_LIST] = {command_platform_list, ""},
     [STENO_COMMAND_PLATFORM_CHECK] = {command_platform_check, "body"},
     [STENO_COMMAND_STORAGE_LIST] = {command_storage_list, ""},
     [STENO_COMMAND_STORAGE_CHECK] = {command_storage_check, ""},
+    [STENO_COMMAND_STORAGE_RETRY] = {command_storage_retry, ""},
     [STENO_COMMAND_KEY_LIST] = {command_key_list, ""},
     [STENO_COMMAND_KEY_ADD] = {command_key_add, "body"},
     [STENO_COMMAND_KEY_REVOKE] = {command_key_revoke, ""},
@@ -171,6 +172,10 @@ static void withdraw(Ask *ask)
     if (reply->fd >= 0)
         close(reply->fd);
     reply->fd = -1;
+    stream_free(g_steal_pointer(&reply->stream));
+    if (reply->redirect_url)
+        steno_secret_wipe(reply->redirect_url, strlen(reply->redirect_url));
+    g_clear_pointer(&reply->redirect_url, g_free);
     g_clear_pointer(&reply->location, g_free);
     reply->created = FALSE;
     command_refuse(ask, STENO_ERROR_STORAGE_FAILED, "the audit log cannot be written, and this is not done without it");

@@ -24,7 +24,6 @@ static StenoJournalRecording *new_row(const StenoDaemon *daemon, const Request *
     recording_set_text(&row->webhook, request->webhook);
     row->request = request_to_json(request);
     row->labels = json_deep_copy(request->labels);
-    row->detail = json_pack("{s:[{s:s, s:s, s:n}]}", "storages", "name", request->storage, "state", "pending", "uri");
     row->created_us = row->updated_us = steno_clock_wall_us();
     row->start_at_us = request->start_at_us;
     row->legal_hold = request_has_label(request->labels, app ? app->legal_hold_label : NULL);

@@ -1,13 +1,13 @@
 /* The commands about stenod itself: what it is connected to, and how it is. */
 #include "daemon_internal.h"
 
+#include "steno/base/clock.h"
 #include "steno/base/error.h"
 
 #include <string.h>
 
-/* What the app of who asks may use; with no app, or one that the configuration lost, everything or nothing. */
-static gboolean may_see(const StenoDaemon *daemon, const Ask *ask, gsize list_offset, gboolean all_when_empty,
-                        const char *name)
+gboolean command_may_see(const StenoDaemon *daemon, const Ask *ask, gsize list_offset, gboolean all_when_empty,
+                         const char *name)
 {
     if (!ask->request->actor.app)
         return TRUE;
@@ -32,7 +32,7 @@ gboolean command_platform_list(StenoDaemon *daemon, Ask *ask)
     const GPtrArray *platforms = daemon->config->platforms;
     for (guint i = 0; i < platforms->len; i++) {
         const StenoConfigPlatform *platform = platforms->pdata[i];
-        if (!may_see(daemon, ask, G_STRUCT_OFFSET(StenoConfigApp, platforms), TRUE, platform->name))
+        if (!command_may_see(daemon, ask, G_STRUCT_OFFSET(StenoConfigApp, platforms), TRUE, platform->name))
             continue;
         g_autofree char *url = public_url(platform->url);
         json_array_append_new(list,
@@ -47,44 +47,9 @@ const StenoConfigPlatform *command_platform(StenoDaemon *daemon, Ask *ask)
 {
     const char *name = ask_text(ask, "name");
     const StenoConfigPlatform *platform = steno_config_platform(daemon->config, name);
-    if (platform && may_see(daemon, ask, G_STRUCT_OFFSET(StenoConfigApp, platforms), TRUE, name))
+    if (platform && command_may_see(daemon, ask, G_STRUCT_OFFSET(StenoConfigApp, platforms), TRUE, name))
         return platform;
     command_refuse(ask, STENO_ERROR_NOT_FOUND, "there is no platform '%s'", name);
-    return NULL;
-}
-
-/* ---- storages ---------------------------------------------------------------------------------------------------- */
-
-static json_t *bytes_or_null(gint64 bytes)
-{
-    return bytes >= 0 ? json_integer(bytes) : json_null();
-}
-
-gboolean command_storage_list(StenoDaemon *daemon, Ask *ask)
-{
-    json_t *list = json_array();
-    const GPtrArray *storages = daemon->config->storages;
-    for (guint i = 0; i < storages->len; i++) {
-        const StenoConfigStorage *storage = storages->pdata[i];
-        const ProbedStorage *probed = prober_storage(daemon->prober, storage->name);
-        g_autofree char *uri = g_filename_to_uri(storage->root, NULL, NULL);
-        if (may_see(daemon, ask, G_STRUCT_OFFSET(StenoConfigApp, storages), TRUE, storage->name))
-            json_array_append_new(list,
-                                  json_pack("{s:s, s:s, s:s?, s:o, s:o}", "name", storage->name, "type", storage->type,
-                                            "uri", uri, "free_bytes", bytes_or_null(probed ? probed->free_bytes : -1),
-                                            "total_bytes", bytes_or_null(probed ? probed->total_bytes : -1)));
-    }
-    ask->reply->body = json_pack("{s:o}", "storages", list);
-    return TRUE;
-}
-
-const StenoConfigStorage *command_storage(StenoDaemon *daemon, Ask *ask)
-{
-    const char *name = ask_text(ask, "name");
-    const StenoConfigStorage *storage = steno_config_storage(daemon->config, name);
-    if (storage && may_see(daemon, ask, G_STRUCT_OFFSET(StenoConfigApp, storages), TRUE, name))
-        return storage;
-    command_refuse(ask, STENO_ERROR_NOT_FOUND, "there is no storage '%s'", name);
     return NULL;
 }
 
@@ -114,7 +79,7 @@ gboolean command_webhook_enable(StenoDaemon *daemon, Ask *ask)
     const char *const names[] = {name, NULL};
     g_autoptr(GError) error = NULL;
     if (!steno_config_webhook(daemon->config, name) ||
-        !may_see(daemon, ask, G_STRUCT_OFFSET(StenoConfigApp, webhooks), FALSE, name))
+        !command_may_see(daemon, ask, G_STRUCT_OFFSET(StenoConfigApp, webhooks), FALSE, name))
         return command_refuse(ask, STENO_ERROR_NOT_FOUND, "there is no webhook '%s'", name);
     json_t *list = NULL;
     if (steno_journal_endpoint_set_disabled(daemon->journal, name, FALSE, "", &error)) {
@@ -165,12 +130,28 @@ static gboolean check_storages(const StenoDaemon *daemon, json_t *checks)
     gboolean ok = TRUE;
     for (guint i = 0; i < daemon->config->storages->len; i++) {
         const StenoConfigStorage *storage = daemon->config->storages->pdata[i];
-        const ProbedStorage *probed = prober_storage(daemon->prober, storage->name);
+        ProbedStorage probed = {0};
+        (void)prober_storage(daemon->prober, storage->name, &probed);
         g_autofree char *name = g_strconcat("storage:", storage->name, NULL);
-        const char *fault = prober_stuck(daemon->prober) ? "it does not answer" : probed ? probed->words : NULL;
-        ok &= add_check(checks, name, !fault, fault ? fault : probed ? "can be written" : "not looked at yet");
+        ok &= add_check(checks, name, !probed.words,
+                        probed.words    ? probed.words
+                        : probed.looked ? "can be written"
+                                        : "not looked at yet");
     }
     return ok;
+}
+
+static gboolean check_uploads(const StenoDaemon *daemon, json_t *checks)
+{
+    StoringCount count;
+    storing_count(daemon, NULL, NULL, &count);
+    if (count.blocked == 0)
+        return add_check(checks, "uploads", TRUE, "nothing is blocked");
+    const char *words = json_string_value(json_object_get(count.blocked_error, "message"));
+    g_autofree char *since = steno_clock_format(count.blocked_since_us);
+    g_autofree char *detail = g_strdup_printf("blocked since %s on storage %s: %s (recordings: %u)", since,
+                                              count.blocked_storage, words ? words : "", count.blocked);
+    return add_check(checks, "uploads", FALSE, detail);
 }
 
 /* Anybody may ask: paths and names of storages are for who has a key. */
@@ -190,6 +171,7 @@ gboolean command_ready(StenoDaemon *daemon, Ask *ask)
     gboolean ok = add_check(checks, "journal", !fault, fault ? fault : "can be written");
     ok &= check_disk(daemon, checks);
     ok &= check_storages(daemon, checks);
+    ok &= check_uploads(daemon, checks);
     if (daemon->finishing)
         ok = add_check(checks, "running", FALSE, "stenod is being stopped");
     if (ask->request->actor.role == STENO_ROLE_NOBODY)

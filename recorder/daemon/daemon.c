@@ -66,7 +66,7 @@ static void renew_lease(StenoDaemon *daemon)
 /* What still has something to do before we may end: not what waits for its time, or for its storage to come back. */
 static gboolean is_busy(const Recording *recording)
 {
-    return !recording->timer && !recording->free_source;
+    return !recording->timer && !recording->free_source && !storing_is_held_up(recording);
 }
 
 static void look_whether_finished(StenoDaemon *daemon)
@@ -90,6 +90,8 @@ static gboolean on_second(gpointer data)
     StenoDaemon *daemon = data;
     daemon->seconds++;
     audit_tick(daemon);
+    uploads_tick(daemon->uploads);
+    orphans_tick(daemon->orphans);
     if (daemon->finishing)
         look_whether_finished(daemon);
     else
@@ -130,6 +132,32 @@ static int take_lock(const char *state_dir, GError **error)
     return -1;
 }
 
+static StenoStore *find_store(gpointer user, const char *name)
+{
+    const StenoDaemon *daemon = user;
+    return stores_find(daemon->stores, name);
+}
+
+static gboolean open_signer(StenoDaemon *daemon, GError **error)
+{
+    const StenoConfigTop *top = &daemon->config->top;
+    g_autoptr(StenoSecret) pem = NULL;
+    gboolean made = FALSE;
+    daemon->timestamps = (StenoTimestampAuthority){top->timestamp_url, top->timestamp_ca_file};
+    if (top->signing_key_file) {
+        if (steno_config_secret(top->signing_key_file, &pem, error))
+            daemon->signer = steno_signer_new(pem, error);
+        return daemon->signer != NULL;
+    }
+    g_autofree char *path = g_build_filename(top->state_dir, "signing", "key.pem", NULL);
+    daemon->signer = steno_signer_load_or_make(path, &made, error);
+    if (made)
+        steno_notice(daemon->log,
+                     "made the key that signs manifests, '%s' (keep a copy; the public half is beside it): SHA-256 %s",
+                     path, steno_signer_fingerprint(daemon->signer));
+    return daemon->signer != NULL;
+}
+
 static gboolean open_all(StenoDaemon *daemon, StenoJournalHow *how, GError **error)
 {
     const StenoConfigTop *top = &daemon->config->top;
@@ -143,12 +171,17 @@ static gboolean open_all(StenoDaemon *daemon, StenoJournalHow *how, GError **err
         return FALSE;
     daemon->audit = steno_audit_open(audit, error);
     daemon->journal = daemon->audit ? steno_journal_open(journal, top->instance, how, error) : NULL;
-    if (!daemon->journal)
+    daemon->stores = daemon->journal ? stores_open(daemon->config, error) : NULL;
+    if (!daemon->stores || !open_signer(daemon, error))
         return FALSE;
     daemon->webhooks = webhooks_new(daemon->config, daemon->journal, daemon->log, error);
     if (!daemon->webhooks)
         return FALSE;
-    daemon->retention = retention_new(daemon->config, daemon->journal, daemon->audit, daemon->log);
+    daemon->retention = retention_new(daemon->config, daemon->journal, daemon->audit, daemon->log, find_store, daemon);
+    daemon->prober = prober_new(daemon->config, daemon->stores);
+    daemon->uploads = uploads_new(daemon);
+    daemon->streams = streams_new();
+    daemon->orphans = orphans_new(daemon);
     return TRUE;
 }
 
@@ -165,7 +198,24 @@ static void tell_how(StenoDaemon *daemon, StenoJournalHow how)
     if (how == STENO_JOURNAL_SET_ASIDE)
         steno_error(daemon->log,
                     "the journal was damaged: it is kept beside the new one, which is made of the captures "
-                    "and manifests on disk");
+                    "on disk and the manifests in the storages");
+}
+
+/* Everything is open: goes on with what there is. */
+static gboolean begin(StenoDaemon *daemon, StenoJournalHow how, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    tell_how(daemon, how);
+    if (!recover_all(daemon, error))
+        return FALSE;
+    daemon->rebuild = rebuild_begin(daemon, how == STENO_JOURNAL_MIGRATED, &why);
+    if (why) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
+    (void)steno_journal_renew(daemon->journal, DAEMON_LEASE_S, NULL);
+    daemon->second_timer = g_timeout_add(DAEMON_SECOND_MS, on_second, daemon);
+    return TRUE;
 }
 
 StenoDaemon *steno_daemon_start(StenoConfig *config, const StenoLog *log, const StenoDaemonEvents *events,
@@ -181,15 +231,8 @@ StenoDaemon *steno_daemon_start(StenoConfig *config, const StenoLog *log, const 
     daemon->recordings = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, recording_free);
     g_queue_init(&daemon->assemblies);
     asks_init(daemon);
-    if (open_all(daemon, &how, error)) {
-        daemon->prober = prober_new(daemon->config);
-        tell_how(daemon, how);
-        if (recover_all(daemon, how == STENO_JOURNAL_MADE || how == STENO_JOURNAL_SET_ASIDE, error)) {
-            (void)steno_journal_renew(daemon->journal, DAEMON_LEASE_S, NULL);
-            daemon->second_timer = g_timeout_add(DAEMON_SECOND_MS, on_second, daemon);
-            return daemon;
-        }
-    }
+    if (open_all(daemon, &how, error) && begin(daemon, how, error))
+        return daemon;
     steno_daemon_free(daemon);
     return NULL;
 }
@@ -251,9 +294,13 @@ void steno_daemon_free(StenoDaemon *daemon)
         (void)outbox_flush(daemon, TRUE);
     if (daemon->retention)
         retention_free(daemon->retention);
+    rebuild_free(daemon->rebuild);
+    orphans_free(daemon->orphans);
     asks_close(daemon);
     g_hash_table_unref(daemon->recordings);
     outbox_clear(daemon);
+    uploads_free(daemon->uploads);
+    streams_free(daemon->streams);
     if (daemon->assemblies_source)
         g_source_remove(daemon->assemblies_source);
     prober_free(daemon->prober);
@@ -263,6 +310,9 @@ void steno_daemon_free(StenoDaemon *daemon)
         steno_journal_close(daemon->journal);
     if (daemon->audit)
         steno_audit_close(daemon->audit);
+    if (daemon->signer)
+        steno_signer_unref(daemon->signer);
+    stores_free(daemon->stores);
     if (daemon->lock_fd >= 0)
         close(daemon->lock_fd);
     steno_config_unref(daemon->config);

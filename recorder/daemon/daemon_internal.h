@@ -5,12 +5,14 @@
 #include "model.h"
 #include "request.h"
 #include "retention.h"
+#include "stores.h"
 #include "webhooks.h"
 
 #include "steno/audit.h"
 #include "steno/base/error.h"
 #include "steno/daemon.h"
 #include "steno/job.h"
+#include "steno/proof.h"
 
 #include <gio/gio.h>
 
@@ -21,6 +23,10 @@
 
 typedef struct Recording Recording;
 typedef struct Prober Prober;
+typedef struct Uploads Uploads;
+typedef struct Streams Streams;
+typedef struct Rebuild Rebuild;
+typedef struct Orphans Orphans;
 
 /* Counters for the metrics. */
 typedef struct {
@@ -28,6 +34,7 @@ typedef struct {
     guint64 packets, lost, bytes;        /* of recordings that have ended; live ones are added */
     guint64 requests[STENO_COMMANDS][2]; /* by command; 0: done, 1: refused */
     guint64 logins_refused;
+    guint64 upload_bytes, upload_failures;
 } DaemonCounts;
 
 /* What waits to be written to the journal (outbox.c). */
@@ -47,7 +54,15 @@ struct StenoDaemon {
     StenoAudit *audit;
     Webhooks *webhooks;
     Retention *retention;
+    Stores *stores;
+    StenoSigner *signer;
+    StenoTimestampAuthority timestamps; /* strings of the configuration; url NULL: none */
     Prober *prober;
+    Uploads *uploads;
+    Streams *streams;
+    Rebuild *rebuild; /* NULL: there is nothing to rebuild (any more) */
+    Orphans *orphans;
+    guint opening; /* files that are being looked for in their storages */
     const StenoDaemonWatch *watch;
     gpointer watch_user;
     GHashTable *recordings; /* char * → Recording *; those that have not ended */
@@ -119,6 +134,7 @@ gboolean command_platform_list(StenoDaemon *daemon, Ask *ask);
 gboolean command_platform_check(StenoDaemon *daemon, Ask *ask);
 gboolean command_storage_list(StenoDaemon *daemon, Ask *ask);
 gboolean command_storage_check(StenoDaemon *daemon, Ask *ask);
+gboolean command_storage_retry(StenoDaemon *daemon, Ask *ask);
 gboolean command_key_list(StenoDaemon *daemon, Ask *ask);
 gboolean command_key_add(StenoDaemon *daemon, Ask *ask);
 gboolean command_key_revoke(StenoDaemon *daemon, Ask *ask);
@@ -136,8 +152,14 @@ gboolean command_find(StenoDaemon *daemon, Ask *ask, Recording **recording, Sten
 /* Sets the reply's error; returns TRUE, for `return`. */
 gboolean command_refuse(Ask *ask, StenoError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
-/* ---- commands_server.c ------------------------------------------------------------------------------------------- */
+/* ---- commands_server.c, commands_storages.c ---------------------------------------------------------------------- */
 
+/*
+ * What the app of who asks may use, by that list of its configuration; with no app, or one that the configuration lost,
+ * everything or nothing.
+ */
+gboolean command_may_see(const StenoDaemon *daemon, const Ask *ask, gsize list_offset, gboolean all_when_empty,
+                         const char *name);
 /* Those of the argument "name", when they are there for who asks; NULL: the reply has the error. */
 const StenoConfigPlatform *command_platform(StenoDaemon *daemon, Ask *ask);
 const StenoConfigStorage *command_storage(StenoDaemon *daemon, Ask *ask);
@@ -156,6 +178,19 @@ char *mask_address(const StenoDaemon *daemon, const char *address);
 
 /* ---- recording.c: one that has not ended ------------------------------------------------------------------------- */
 
+/* One of the storages that a recording goes to. */
+typedef struct {
+    Recording *recording;
+    guint place;     /* index in StenoJobPlace.stores */
+    char *name;      /* NULL: there is no such destination */
+    json_t *shown;   /* lent: its object in detail.storages */
+    gint64 since_us; /* since when it is not stored for trouble; 0: it has none */
+    gint64 section;  /* that the job told of last */
+    gint64 bytes;    /* of it */
+    gint64 stored;   /* the last section that is there */
+    enum { UPLOAD_NONE, UPLOAD_WAITING, UPLOAD_RUNNING } upload;
+} Destination;
+
 struct Recording {
     StenoDaemon *daemon;
     StenoJournalRecording *row;
@@ -166,10 +201,13 @@ struct Recording {
     Model *model;
     double progress; /* of the assembly; < 0: there is none */
     gboolean paused;
-    guint timer; /* start_at, or the next look at a spool that was not there */
+    guint timer; /* start_at, or the next look at what was not there */
     guint looks;
     gboolean record_later; /* what that look is for */
     enum { ASSEMBLY_NONE, ASSEMBLY_WAITING, ASSEMBLY_RUNNING } assembly;
+    Destination destinations[STENO_JOB_STORES_MAX];
+    Destination *placed[STENO_JOB_STORES_MAX]; /* by index in StenoJobPlace.stores */
+    guint n_placed;
     /* What is to be written, in order. */
     GQueue pending; /* of PendingEvent * */
     gboolean dirty, urgent;
@@ -183,14 +221,6 @@ struct Recording {
 Recording *recording_new(StenoDaemon *daemon, StenoJournalRecording *row, Request *request);
 void recording_free(gpointer recording);
 Recording *recording_find(const StenoDaemon *daemon, const char *id);
-/* Starts its job now. On failure it has ended with the error (which is told as well). */
-gboolean recording_start(Recording *recording, GError **error);
-/* At its time (row->start_at_us). */
-void recording_schedule(Recording *recording);
-/* Goes on with what an earlier stenod began. */
-void recording_resume(Recording *recording, gboolean record);
-/* What is in the customer's storage already: it has ended. */
-gboolean recording_is_stored(Recording *recording);
 void recording_stop(Recording *recording, const char *end_reason);
 void recording_pause(Recording *recording, gboolean paused);
 /* Its request was changed. */
@@ -199,24 +229,90 @@ void recording_changed(Recording *recording);
 void recording_end_written(Recording *recording);
 /* It runs (state neither queued nor later than reconnecting). */
 gboolean recording_records(const Recording *recording);
+/* event (may be NULL) tells why. */
+void recording_set_state(Recording *recording, const char *state, const json_t *event);
+/* result: what is stored, or why nothing is. There is nothing more to do but to write it down. */
+void recording_end(Recording *recording, const StenoJobResult *result);
+void recording_fail(Recording *recording, const char *end_reason, const GError *error);
+
+/* ---- recording_job.c --------------------------------------------------------------------------------------------- */
+
+/* What recording.c listens to. */
+extern const StenoJobEvents recording_job_events;
+/* Starts its job now. On failure it has ended with the error (which is told as well). */
+gboolean recording_start(Recording *recording, GError **error);
+/* At its time (row->start_at_us). */
+void recording_schedule(Recording *recording);
+/* Goes on with what an earlier stenod began. */
+void recording_resume(Recording *recording, gboolean record);
+void recording_drop_job(Recording *recording);
+
+/* ---- storing.c: what a recording's deliveries tell --------------------------------------------------------------- */
+
+/* The objects of detail.storages for each of the names, with every member. */
+void storing_begin(Recording *recording);
+void storing_clear(Recording *recording);
+/* It wants no turn any more. */
+void storing_leave(Recording *recording);
+/* "storage", "section_stored" (job.h). */
+void storing_on_storage(Recording *recording, const json_t *event);
+void storing_on_section(Recording *recording, const json_t *event);
+/* The row's error, from what the storages say, while it is storing. */
+void storing_set_error(Recording *recording);
+/* All is stored as the manifest says, with the folder's URI in one of the storages. */
+void storing_end(Recording *recording, const json_t *manifest, const char *uri);
+/* It will not be stored. */
+void storing_fail(Recording *recording);
+/* Nothing that it waits for will come soon: it can be left to the next start. */
+gboolean storing_is_held_up(const Recording *recording);
+
+typedef struct {
+    guint waiting, storing, retrying, blocked;
+    gint64 blocked_since_us;     /* of the one that is longest; 0: none */
+    const char *blocked_storage; /* lent, as is */
+    const json_t *blocked_error; /* … this */
+} StoringCount;
+/* Deliveries of an app (NULL: every) to a storage (NULL: each). */
+void storing_count(const StenoDaemon *daemon, const char *storage, const char *app, StoringCount *count);
+
+/* ---- uploads.c: whose turn it is at a storage -------------------------------------------------------------------- */
+
+Uploads *uploads_new(StenoDaemon *daemon);
+void uploads_free(Uploads *uploads);
+void uploads_want(Destination *destination);
+void uploads_release(Destination *destination);
+/* A second has passed: upload windows open and close. */
+void uploads_tick(Uploads *uploads);
+/* It is within the storage's hours. */
+gboolean uploads_is_open(const Uploads *uploads, const char *storage);
 
 /* ---- recording_json.c -------------------------------------------------------------------------------------------- */
 
 /* As GET shows it; recording NULL for one that has ended. The caller owns it, and nobody else has any part of it. */
 json_t *recording_to_json(const StenoJournalRecording *row, const Recording *recording);
+/* Its files as GET shows them; the caller owns them. */
+json_t *recording_files(const StenoJournalRecording *row, const Recording *recording);
 /* Members of every event of a recording. */
 json_t *recording_event_data(const StenoJournalRecording *row);
 /* The "internal" object of detail, made when it is missing. */
 json_t *recording_internal(StenoJournalRecording *row);
 void recording_set_text(char **member, const char *text);
-/* Takes files, times and counts of a stored recording from its manifest. FALSE when it can't be read. */
-gboolean recording_take_manifest(StenoJournalRecording *row, Model *model, const char *folder, GError **error);
-/* It has ended without files there. */
-void recording_not_stored(StenoJournalRecording *row);
-/* <root>/<app> of a storage; NULL when the configuration does not have it. Caller frees. */
-char *recording_root(const StenoConfig *config, const char *storage, const char *app);
-/* The folder of a stored recording, by detail.storages; NULL when there is none. Caller frees. */
-char *recording_folder(const StenoJournalRecording *row);
+/* A storage's object in detail.storages. The caller owns it. */
+json_t *recording_storage(const char *name, const char *state, const char *uri, gint64 bytes);
+/* RFC 3339, or null for 0. */
+json_t *recording_time(gint64 wall_us);
+
+/* ---- recording_files.c ------------------------------------------------------------------------------------------- */
+
+/* A manifest of 10,000 tracks has less. */
+#define MANIFEST_MAX_BYTES (64 * 1024 * 1024)
+
+/* The files of a manifest's outputs, as they are shown, with the storage that they are fetched from first. The caller
+ * owns them. */
+json_t *recording_describe_files(const char *id, const char *storage, const json_t *outputs);
+gint64 recording_files_bytes(const json_t *files);
+/* Takes files, times and counts of a stored recording from its manifest; what is known of files already stays. */
+void recording_take_manifest(StenoJournalRecording *row, Model *model, const json_t *manifest, const char *storage);
 
 /* ---- outbox.c: what is to be written to the journal -------------------------------------------------------------- */
 
@@ -259,23 +355,57 @@ void assemblies_release(Recording *recording);
 
 /* ---- recover.c --------------------------------------------------------------------------------------------------- */
 
-gboolean recover_all(StenoDaemon *daemon, gboolean rebuild, GError **error);
+gboolean recover_all(StenoDaemon *daemon, GError **error);
+/* A row of what is told of a recording by its recording.json or manifest: as asked for, as far as it is known. NULL
+ * when that makes no sense. Any thread. storages and first are where it goes. */
+StenoJournalRecording *recover_row(const StenoConfig *config, const char *id, const json_t *recording, const char *app,
+                                   char *const *storages, gboolean first, gint64 zero_us);
+gboolean recover_is_id(const char *id);
+/* The id of a recording in a key of its files, or NULL. Caller frees. */
+char *recover_id_of_key(const char *key);
+
+/* ---- rebuild.c: a journal that is new learns from the manifests -------------------------------------------------- */
+
+/* Begins in the background. NULL without an error: the journal is whole. migrated: it is of an earlier version, and was
+ * whole. */
+Rebuild *rebuild_begin(StenoDaemon *daemon, gboolean migrated, GError **error);
+void rebuild_free(Rebuild *rebuild);
+
+/* ---- orphans.c: what was begun in a storage and never finished --------------------------------------------------- */
+
+Orphans *orphans_new(StenoDaemon *daemon);
+void orphans_free(Orphans *orphans);
+/* A second has passed. */
+void orphans_tick(Orphans *orphans);
+
+/* ---- streams.c: contents on their way from a storage ------------------------------------------------------------- */
+
+/* Threads that fetch, and what waits to be begun; beyond that a caller is told to come again. */
+#define STREAMS_MAX 64
+
+Streams *streams_new(void);
+/* What is under way ends soon. */
+void streams_free(Streams *streams);
+/* Of an object; NULL: there are too many. */
+StenoDaemonStream *stream_new(Streams *streams, StenoStore *store, const char *key);
+void stream_free(StenoDaemonStream *stream);
 
 /* ---- disk.c: what takes long to look at is looked at in a thread ------------------------------------------------- */
 
 typedef struct {
-    char *name, *root;
-    char *words;                    /* why it can't be written; NULL: it can */
+    const char *words;              /* why it can't be written; NULL: it can */
+    gboolean looked;                /* else nothing is known yet */
     gint64 free_bytes, total_bytes; /* -1: not known */
 } ProbedStorage;
 
-Prober *prober_new(const StenoConfig *config);
+Prober *prober_new(const StenoConfig *config, const Stores *stores);
 void prober_free(Prober *prober);
-/* Begins a look when none is under way. */
+/* Begins what is due, and not under way. */
 void prober_look(Prober *prober);
-/* What was seen last; NULL: nothing yet. Lent until the main loop's next turn. stuck: no answer for 30 s. */
-const ProbedStorage *prober_storage(const Prober *prober, const char *name);
-gboolean prober_stuck(const Prober *prober);
+/* What was seen last; FALSE: there is no such storage. Lent until the main loop's next turn. */
+gboolean prober_storage(const Prober *prober, const char *name, ProbedStorage *probed);
+/* What a delivery saw: words NULL: it was written to. */
+void prober_saw(Prober *prober, const char *name, const char *words);
 /* Free and all bytes of a folder's file system; FALSE when it can't be told. */
 gboolean disk_bytes(const char *folder, gint64 *free_bytes, gint64 *total_bytes);
 /* Percent of the spool's disk that is free; 100 when it can't be told. */

@@ -49,6 +49,24 @@ static void media(const StenoDaemon *daemon, GString *text)
     single(text, "capture_bytes_total", "counter", "Bytes of media captured.", bytes);
 }
 
+static void uploads(const StenoDaemon *daemon, GString *text)
+{
+    StoringCount count;
+    storing_count(daemon, NULL, NULL, &count);
+    family(text, "uploads", "gauge",
+           "Recordings on their way to a storage, by state; one to two storages counts twice.");
+    g_string_append_printf(text,
+                           "steno_uploads{state=\"waiting\"} %u\nsteno_uploads{state=\"storing\"} %u\n"
+                           "steno_uploads{state=\"retrying\"} %u\nsteno_uploads{state=\"blocked\"} %u\n",
+                           count.waiting, count.storing, count.retrying, count.blocked);
+    single(text, "upload_bytes_total", "counter", "Bytes stored since stenod started.", daemon->counts.upload_bytes);
+    single(text, "upload_failures_total", "counter", "Times that storing failed and was put off.",
+           daemon->counts.upload_failures);
+    single(text, "upload_blocked_since_seconds", "gauge",
+           "Unix time since when the oldest blocked recording is; 0: nothing is blocked.",
+           (guint64)(count.blocked_since_us / G_USEC_PER_SEC));
+}
+
 static void disk(const StenoDaemon *daemon, GString *text)
 {
     gint64 free_bytes, total_bytes;
@@ -99,6 +117,7 @@ gboolean command_metrics(StenoDaemon *daemon, Ask *ask)
            counts->recorder_restarts);
     media(daemon, text);
     disk(daemon, text);
+    uploads(daemon, text);
     webhooks(daemon, text);
     single(text, "journal_errors_total", "counter", "Times the journal could not be read or written.",
            counts->journal_errors);

@@ -3,15 +3,8 @@
 
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
-#include "steno/storage.h"
 
 #include <string.h>
-
-/* A spool that is not there (not mounted yet) is looked for again: 5, 10, … 300 s apart, for as long as it takes. */
-#define SPOOL_RETRY_FIRST_S 5
-#define SPOOL_RETRY_MAX_S 300
-
-static const StenoJobEvents job_events;
 
 /* ---- coming and going -------------------------------------------------------------------------------------------- */
 
@@ -25,26 +18,17 @@ Recording *recording_new(StenoDaemon *daemon, StenoJournalRecording *row, Reques
     recording->model = model_new(row->detail);
     recording->progress = -1;
     recording->paused = json_is_true(json_object_get(recording_internal(row), "paused"));
+    storing_begin(recording);
     g_hash_table_replace(daemon->recordings, g_strdup(row->id), recording);
     return recording;
-}
-
-static void drop_job(Recording *recording)
-{
-    assemblies_release(recording);
-    if (recording->timer)
-        g_source_remove(recording->timer);
-    recording->timer = 0;
-    steno_job_free(g_steal_pointer(&recording->job));
-    steno_job_spec_free(g_steal_pointer(&recording->spec));
-    recording->progress = -1;
 }
 
 void recording_free(gpointer data)
 {
     Recording *recording = data;
     outbox_forget(recording);
-    drop_job(recording);
+    recording_drop_job(recording);
+    storing_clear(recording);
     if (recording->free_source)
         g_source_remove(recording->free_source);
     model_free(recording->model);
@@ -93,8 +77,7 @@ static void tell_pause(Recording *recording, gboolean paused)
     outbox_event(recording, paused ? "paused" : "resumed", json_object());
 }
 
-/* event may be NULL. */
-static void set_state(Recording *recording, const char *state, const json_t *event)
+void recording_set_state(Recording *recording, const char *state, const json_t *event)
 {
     StenoJournalRecording *row = recording->row;
     if (recording->ended || strcmp(row->state, state) == 0)
@@ -109,6 +92,7 @@ static void set_state(Recording *recording, const char *state, const json_t *eve
     } else if (strcmp(state, "reconnecting") == 0) {
         outbox_event(recording, "reconnecting", json_pack("{s:O?}", "error", row->error));
     }
+    storing_set_error(recording);
     outbox_dirty(recording, TRUE);
     steno_notice(recording->log, "%s", state);
 }
@@ -119,9 +103,7 @@ static void on_state(gpointer user, const char *state)
     Recording *recording = user;
     if (strcmp(state, "completed") == 0 || strcmp(state, "failed") == 0 || strcmp(recording->row->state, state) == 0)
         return; /* an end is told by `done` */
-    if (strcmp(state, "storing") == 0)
-        assemblies_release(recording);
-    set_state(recording, state, NULL);
+    recording_set_state(recording, state, NULL);
 }
 
 static void on_told(gpointer user, const char *type, json_t *data)
@@ -129,7 +111,7 @@ static void on_told(gpointer user, const char *type, json_t *data)
     outbox_event(user, type, data);
 }
 
-/* Assembling or storing can't go on, and is tried again: why is told until the next state. */
+/* Assembling can't go on, and is tried again: why is told until the next state. */
 static void tell_blocked(Recording *recording, json_t *error)
 {
     json_decref(recording->row->error);
@@ -149,7 +131,17 @@ static void on_event(gpointer user, json_t *event)
     if (recording->ended || !name)
         return;
     if (json_is_number(progress)) {
-        recording->progress = json_number_value(progress);
+        /* That of a section, while it records, is nobody's waiting. */
+        if (json_integer_value(json_object_get(event, "section")) == 0)
+            recording->progress = json_number_value(progress);
+        return;
+    }
+    if (strcmp(name, "storage") == 0) {
+        storing_on_storage(recording, event);
+        return;
+    }
+    if (strcmp(name, "section_stored") == 0) {
+        storing_on_section(recording, event);
         return;
     }
     if (json_is_integer(seq)) {
@@ -160,9 +152,9 @@ static void on_event(gpointer user, json_t *event)
     if (strcmp(name, "state") == 0 && state && g_strv_contains(states, state)) {
         /* The job's own word, not the recorder's: the recorder is gone. */
         recording->daemon->counts.recorder_restarts += !seq && strcmp(state, "reconnecting") == 0;
-        set_state(recording, state, event);
+        recording_set_state(recording, state, event);
     }
-    if (g_str_has_suffix(name, "_blocked"))
+    if (strcmp(name, "assembling_blocked") == 0)
         tell_blocked(recording, json_object_get(event, "error"));
     outbox_dirty(recording, FALSE);
 }
@@ -170,6 +162,23 @@ static void on_event(gpointer user, json_t *event)
 static void on_assembly_wanted(gpointer user)
 {
     assemblies_want(user);
+}
+
+static void on_assembly_over(gpointer user)
+{
+    assemblies_release(user);
+}
+
+static void on_store_wanted(gpointer user, guint store)
+{
+    Recording *recording = user;
+    uploads_want(recording->placed[store]);
+}
+
+static void on_store_over(gpointer user, guint store)
+{
+    Recording *recording = user;
+    uploads_release(recording->placed[store]);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
@@ -201,13 +210,35 @@ void recording_end_written(Recording *recording)
         recording->free_source = g_idle_add(free_later, recording);
 }
 
+/* What was not told when it was stored, section by section. */
+static json_t *files_of_end(const json_t *files, gint64 sections, gint64 *section)
+{
+    json_t *rest = json_array();
+    size_t i;
+    json_t *file;
+    *section = 0;
+    json_array_foreach (files, i, file) {
+        gint64 its = json_integer_value(json_object_get(file, "section"));
+        if (its == 0 || its > sections) {
+            json_array_append(rest, file);
+            *section = its;
+        }
+    }
+    return rest;
+}
+
 static void tell_end(Recording *recording, gboolean stored)
 {
     StenoJournalRecording *row = recording->row;
     const json_t *counts = json_object_get(row->detail, "counts");
     json_t *files = json_object_get(row->detail, "files");
-    if (stored)
-        outbox_event(recording, "part_stored", json_pack("{s:O}", "files", files));
+    gint64 sections = json_integer_value(json_object_get(recording_internal(row), "sections")), section;
+    json_t *rest = files_of_end(files, sections, &section);
+    if (stored && (sections == 0 || json_array_size(rest) > 0))
+        outbox_event(
+            recording, "part_stored",
+            json_pack("{s:o, s:O}", "section", section > 0 ? json_integer(section) : json_null(), "files", rest));
+    json_decref(rest);
     if (strcmp(row->state, "completed") == 0)
         outbox_event(recording, "completed",
                      json_pack("{s:s?, s:O, s:I, s:O?}", "end_reason", row->end_reason, "files", files, "duration_ms",
@@ -217,203 +248,53 @@ static void tell_end(Recording *recording, gboolean stored)
                      json_pack("{s:s?, s:O?}", "end_reason", row->end_reason, "error", row->error));
 }
 
-/* There is nothing more to do but to write it down. */
-static void recording_end(Recording *recording, const char *folder, const char *end_reason, const GError *error)
+void recording_end(Recording *recording, const StenoJobResult *result)
 {
     StenoJournalRecording *row = recording->row;
-    g_autoptr(GError) unreadable = NULL;
     /* Until it is written, everybody sees it as it was. */
     recording->shown = recording_to_json(row, recording);
     recording->ended = TRUE;
     assemblies_release(recording);
-    gboolean has_files = folder && recording_take_manifest(row, recording->model, folder, &unreadable);
-    if (unreadable && !error)
-        error = unreadable;
-    if (!has_files)
-        recording_not_stored(row);
-    recording_set_text(
-        &row->state, has_files && json_array_size(json_object_get(row->detail, "files")) > 0 ? "completed" : "failed");
-    recording_set_text(&row->end_reason, end_reason);
+    storing_leave(recording);
+    if (result->manifest)
+        storing_end(recording, result->manifest, result->uri);
+    else
+        storing_fail(recording);
+    gboolean has_files = result->manifest && json_array_size(json_object_get(row->detail, "files")) > 0;
+    recording_set_text(&row->state, has_files ? "completed" : "failed");
+    recording_set_text(&row->end_reason, result->end_reason);
     recording_set_text(&row->desired, "stop");
     json_decref(row->error);
-    row->error = error ? steno_error_to_json(error) : NULL;
+    row->error = result->error ? steno_error_to_json(result->error) : NULL;
     if (row->ended_us == 0)
         row->ended_us = steno_clock_wall_us();
     model_into_detail(recording->model, row->detail);
-    tell_end(recording, has_files);
+    tell_end(recording, result->manifest != NULL);
     outbox_dirty(recording, TRUE);
 }
 
-static gboolean on_look_again(gpointer data)
+void recording_fail(Recording *recording, const char *end_reason, const GError *error)
 {
-    Recording *recording = data;
-    recording->timer = 0;
-    recording_resume(recording, recording->record_later);
-    return G_SOURCE_REMOVE;
+    const StenoJobResult result = {.end_reason = end_reason, .error = error};
+    recording_end(recording, &result);
 }
 
-static void look_later(Recording *recording, gboolean record, const GError *error)
-{
-    StenoJournalRecording *row = recording->row;
-    guint delay_s = MIN(SPOOL_RETRY_FIRST_S << MIN(recording->looks, 10), SPOOL_RETRY_MAX_S);
-    recording->looks++;
-    recording->record_later = record;
-    steno_warning(recording->log, "cannot go on yet, the next look is in %u s: %s", delay_s, error->message);
-    json_decref(row->error);
-    row->error = steno_error_to_json(error);
-    outbox_dirty(recording, TRUE);
-    recording->timer = g_timeout_add_seconds(delay_s, on_look_again, recording);
-}
-
-static void on_done(gpointer user, const char *folder, const char *capture, const char *end_reason, const GError *error)
+static void on_done(gpointer user, const StenoJobResult *result)
 {
     Recording *recording = user;
-    (void)capture;
     if (!recording->ended)
-        recording_end(recording, folder, end_reason, error);
+        recording_end(recording, result);
 }
 
-static const StenoJobEvents job_events = {
+const StenoJobEvents recording_job_events = {
     .state = on_state,
     .event = on_event,
     .assembly_wanted = on_assembly_wanted,
+    .assembly_over = on_assembly_over,
+    .store_wanted = on_store_wanted,
+    .store_over = on_store_over,
     .done = on_done,
 };
-
-/* ---- the job ----------------------------------------------------------------------------------------------------- */
-
-static gboolean make_spec(Recording *recording, GError **error)
-{
-    const StenoJournalRecording *row = recording->row;
-    gboolean paused = json_is_true(json_object_get(recording_internal(recording->row), "pause_wanted"));
-    if (!recording->request) {
-        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_JOURNAL, "its request in the journal cannot be read");
-        return FALSE;
-    }
-    recording->spec = request_to_spec(recording->request, recording->daemon->config, row->id, paused, error);
-    return recording->spec != NULL;
-}
-
-static gboolean run_job(Recording *recording, gboolean resume, gboolean record, GError **error)
-{
-    const StenoDaemon *daemon = recording->daemon;
-    const StenoConfig *config = daemon->config;
-    const StenoJournalRecording *row = recording->row;
-    g_autofree char *root = recording_root(config, recording->request->storage, row->app);
-    if (!root) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_CONFIG, "the configuration has no storage '%s' any more",
-                    recording->request->storage);
-        return FALSE;
-    }
-    const StenoJobPlace place = {
-        .root = root,
-        .spool = config->top.spool_dir,
-        .runtime_dir = config->top.runtime_dir,
-        .outlive = TRUE,
-        .restarts_max = (guint)config->limits.restarts,
-        .stall_s = (guint)config->limits.stall_s,
-        .event_part = row->event_part,
-        .event_seq = row->event_seq,
-    };
-    recording->job =
-        resume ? steno_job_resume(recording->spec, record, &place, recording->log, &job_events, recording, error)
-               : steno_job_start(recording->spec, &place, recording->log, &job_events, recording, error);
-    return recording->job != NULL;
-}
-
-gboolean recording_start(Recording *recording, GError **error)
-{
-    g_autoptr(GError) why = NULL;
-    recording->daemon->counts.started++;
-    set_state(recording, "joining", NULL);
-    if (make_spec(recording, &why) && run_job(recording, FALSE, TRUE, &why))
-        return TRUE;
-    recording_end(recording, NULL, "join-failed", why);
-    g_propagate_error(error, g_steal_pointer(&why));
-    return FALSE;
-}
-
-static gboolean on_start_at(gpointer data)
-{
-    Recording *recording = data;
-    g_autoptr(GError) error = NULL;
-    /* Clocks are set now and then: the timer is only how long to wait before looking again. */
-    if (recording->row->start_at_us > steno_clock_wall_us()) {
-        recording->timer = 0;
-        recording_schedule(recording);
-        return G_SOURCE_REMOVE;
-    }
-    recording->timer = 0;
-    if (!admit_check(recording->daemon, recording->request, &error))
-        recording_end(recording, NULL, "join-failed", error);
-    else
-        (void)recording_start(recording, NULL);
-    return G_SOURCE_REMOVE;
-}
-
-/* No timer sleeps longer, so that a clock that was set is noticed. */
-#define SCHEDULE_LOOK_MS 10000
-
-void recording_schedule(Recording *recording)
-{
-    gint64 wait_ms = (recording->row->start_at_us - steno_clock_wall_us()) / 1000;
-    recording->timer = g_timeout_add((guint)CLAMP(wait_ms + 1, 1, SCHEDULE_LOOK_MS), on_start_at, recording);
-}
-
-/* Assembling and storing needs no platform: what is missing from the configuration must not keep files from coming. */
-static gboolean make_bare_spec(Recording *recording)
-{
-    if (!recording->request)
-        return FALSE;
-    StenoJobSpec *spec = steno_job_spec_new();
-    spec->id = g_strdup(recording->row->id);
-    spec->platform = g_strdup("sdp");
-    spec->url = g_strdup("/");
-    spec->channel = g_strdup(recording->row->channel);
-    spec->app = g_strdup(recording->row->app);
-    g_free(spec->outputs);
-    spec->outputs = g_strdup(recording->request->outputs);
-    g_free(spec->audio);
-    spec->audio = g_strdup(recording->request->output_audio);
-    recording->spec = spec;
-    return TRUE;
-}
-
-void recording_resume(Recording *recording, gboolean record)
-{
-    g_autoptr(GError) error = NULL;
-    steno_job_free(g_steal_pointer(&recording->job));
-    steno_job_spec_free(g_steal_pointer(&recording->spec));
-    gboolean ready = make_spec(recording, &error);
-    if (!ready && make_bare_spec(recording)) {
-        steno_error(recording->log, "cannot be continued, what there is will be assembled: %s", error->message);
-        g_clear_error(&error);
-        ready = TRUE;
-        record = FALSE;
-    }
-    if (ready && run_job(recording, TRUE, record, &error))
-        return;
-    if (steno_error_is_storage(error))
-        look_later(recording, record, error);
-    else
-        recording_end(recording, NULL, recording->row->end_reason ? recording->row->end_reason : "storage", error);
-}
-
-gboolean recording_is_stored(Recording *recording)
-{
-    StenoJournalRecording *row = recording->row;
-    const StenoConfig *config = recording->daemon->config;
-    g_autofree char *root = recording->request ? recording_root(config, recording->request->storage, row->app) : NULL;
-    if (!root || row->started_us == 0)
-        return FALSE;
-    g_autofree char *key = steno_storage_recording_key(row->channel, row->started_us, row->id);
-    g_autofree char *folder = g_build_filename(root, key, NULL);
-    g_autofree char *manifest = g_build_filename(folder, "manifest.json", NULL);
-    if (!g_file_test(manifest, G_FILE_TEST_IS_REGULAR))
-        return FALSE;
-    recording_end(recording, folder, row->end_reason ? row->end_reason : "stopped", NULL);
-    return TRUE;
-}
 
 /* ---- what people ask for ----------------------------------------------------------------------------------------- */
 
@@ -432,7 +313,7 @@ void recording_stop(Recording *recording, const char *end_reason)
         if (recording->timer)
             g_source_remove(recording->timer);
         recording->timer = 0;
-        recording_end(recording, NULL, end_reason, error);
+        recording_fail(recording, end_reason, error);
     }
 }
 

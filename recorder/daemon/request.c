@@ -21,7 +21,7 @@ void request_free(Request *request)
     g_strfreev(request->video);
     g_free(request->outputs);
     g_free(request->output_audio);
-    g_free(request->storage);
+    g_strfreev(request->storages);
     json_decref(request->labels);
     g_free(request->webhook);
     g_free(request);
@@ -82,14 +82,22 @@ static gboolean read_outputs(Request *request, const json_t *value, GError **err
     return TRUE;
 }
 
-static gboolean read_storages(Request *request, const json_t *value, GError **error)
+/* Where it goes, and in which pieces. */
+static gboolean read_storing(Request *request, const json_t *body, GError **error)
 {
-    const char *name;
-    if (json_array_size(value) != 1)
-        return request_fault(error, "/storages", "must be a list of exactly one storage's name");
-    if (!request_name(json_array_get(value, 0), "/storages/0", STENO_CONFIG_NAME_MAX_BYTES, &name, error))
+    static const char *const stores[] = {"all", "first", NULL};
+    const json_t *storages = json_object_get(body, "storages"), *store = json_object_get(body, "store");
+    const json_t *rotate = json_object_get(body, "rotate_s"), *join = json_object_get(body, "rotate_join");
+    const char *word = "all";
+    if ((storages && !request_storages(storages, &request->storages, error)) ||
+        (store && !request_one_of(store, "/store", stores, &word, error)) ||
+        (rotate && !request_number(rotate, "/rotate_s", "rotate_s", &request->rotate_s, error)) ||
+        (join && !request_boolean(join, "/rotate_join", &request->rotate_join, error)))
         return FALSE;
-    set_text(&request->storage, name);
+    request->store_first = word[0] == 'f';
+    if (request->rotate_s > 0 && request->rotate_s < STENO_JOB_ROTATE_MIN_S)
+        return request_fault(error, "/rotate_s", "is %d, but must be 0 or at least %d", (int)request->rotate_s,
+                             STENO_JOB_ROTATE_MIN_S);
     return TRUE;
 }
 
@@ -124,23 +132,23 @@ static gboolean read_limits(Request *request, const json_t *body, GError **error
 
 static Request *read_all(const json_t *body, GError **error)
 {
-    static const char *const members[] = {"app",        "platform",       "channel",  "profile", "token",
-                                          "subscribe",  "outputs",        "storages", "labels",  "webhook",
-                                          "max_idle_s", "max_duration_s", "start_at", NULL};
+    static const char *const members[] = {"app",         "platform", "channel",  "profile",    "token",
+                                          "subscribe",   "outputs",  "storages", "store",      "rotate_s",
+                                          "rotate_join", "labels",   "webhook",  "max_idle_s", "max_duration_s",
+                                          "start_at",    NULL};
     if (!json_is_object(body)) {
         g_set_error_literal(error, STENO_ERROR, STENO_ERROR_USAGE, ": the request's body must be a JSON object");
         return NULL;
     }
     g_autoptr(Request) request = request_new();
     const json_t *token = json_object_get(body, "token"), *subscribe = json_object_get(body, "subscribe");
-    const json_t *outputs = json_object_get(body, "outputs"), *storages = json_object_get(body, "storages");
+    const json_t *outputs = json_object_get(body, "outputs"), *start_at = json_object_get(body, "start_at");
     const json_t *labels = json_object_get(body, "labels"), *webhook = json_object_get(body, "webhook");
-    const json_t *start_at = json_object_get(body, "start_at");
     const char *webhook_name = NULL;
     if (!request_members(body, "", members, error) || !read_place(request, body, error) ||
         (token && !request_token(token, &request->token_source, &request->token, error)) ||
         (subscribe && !read_subscribe(request, subscribe, error)) ||
-        (outputs && !read_outputs(request, outputs, error)) || (storages && !read_storages(request, storages, error)) ||
+        (outputs && !read_outputs(request, outputs, error)) || !read_storing(request, body, error) ||
         (labels && !request_labels(labels, &request->labels, error)) || !read_limits(request, body, error) ||
         (start_at && !json_is_null(start_at) && !request_time(start_at, "/start_at", &request->start_at_us, error)) ||
         (webhook && !json_is_null(webhook) &&
@@ -180,17 +188,64 @@ static gboolean check_platform(Request *request, const StenoConfig *config, cons
     return check_token(request, platform, error);
 }
 
-static gboolean check_storage(Request *request, const StenoConfig *config, const StenoConfigApp *app, GError **error)
+/* All that the app may use, in its order. */
+static char **storages_of(const StenoConfig *config, const StenoConfigApp *app)
 {
-    if (!request->storage) {
-        const StenoConfigStorage *first = config->storages->len > 0 ? config->storages->pdata[0] : NULL;
-        set_text(&request->storage, app->storages[0] ? app->storages[0] : first ? first->name : NULL);
-        if (!request->storage)
-            return request_fault(error, "/storages", "there is no storage in the configuration");
+    if (app->storages[0])
+        return g_strdupv(app->storages);
+    char **names = g_new0(char *, config->storages->len + 1);
+    for (guint i = 0; i < config->storages->len; i++)
+        names[i] = g_strdup(((const StenoConfigStorage *)config->storages->pdata[i])->name);
+    return names;
+}
+
+gboolean request_default_storages(const StenoConfig *config, const StenoConfigApp *app, char ***storages,
+                                  gboolean *first, GError **error)
+{
+    g_auto(GStrv) names = storages_of(config, app);
+    guint n = g_strv_length(names);
+    if (n == 0)
+        return request_fault(error, "/storages", "there is no storage in the configuration");
+    if (strcmp(app->store, "one") == 0) {
+        for (guint i = 1; i < n; i++)
+            g_clear_pointer(&names[i], g_free);
+    } else if (n > STENO_JOB_STORES_MAX) {
+        return request_fault(error, "/storages",
+                             "is missing: app '%s' has %u storages, of which at most %d can be named", app->name, n,
+                             STENO_JOB_STORES_MAX);
     }
-    if (steno_config_storage(config, request->storage) && steno_config_app_has(app->storages, TRUE, request->storage))
-        return TRUE;
-    return request_fault(error, "/storages/0", "app '%s' has no storage '%s'", app->name, request->storage);
+    *first = strcmp(app->store, "first") == 0;
+    g_strfreev(*storages);
+    *storages = g_steal_pointer(&names);
+    return TRUE;
+}
+
+static gboolean check_storages(Request *request, const StenoConfig *config, const StenoConfigApp *app,
+                               gboolean store_told, GError **error)
+{
+    gboolean first = FALSE;
+    if (!request->storages) {
+        if (!request_default_storages(config, app, &request->storages, &first, error))
+            return FALSE;
+        if (!store_told)
+            request->store_first = first;
+    }
+    for (guint i = 0; request->storages[i]; i++) {
+        const char *name = request->storages[i];
+        if (steno_config_storage(config, name) && steno_config_app_has(app->storages, TRUE, name))
+            continue;
+        g_autofree char *pointer = g_strdup_printf("/storages/%u", i);
+        return request_fault(error, pointer, "app '%s' has no storage '%s'", app->name, name);
+    }
+    return TRUE;
+}
+
+static void take_rotation(Request *request, const StenoConfigApp *app, const json_t *body)
+{
+    if (!json_object_get(body, "rotate_s"))
+        request->rotate_s = app->rotate;
+    if (!json_object_get(body, "rotate_join"))
+        request->rotate_join = app->rotate_join;
 }
 
 static gboolean check_webhook(Request *request, const StenoConfig *config, const StenoConfigApp *app, gboolean told,
@@ -231,17 +286,18 @@ Request *request_from_json(const StenoConfig *config, const json_t *body, const 
         return NULL;
     }
     if (!check_platform(request, config, app, json_object_get(body, "token") != NULL, error) ||
-        !check_storage(request, config, app, error) ||
+        !check_storages(request, config, app, json_object_get(body, "store") != NULL, error) ||
         !check_webhook(request, config, app, json_object_get(body, "webhook") != NULL, error) ||
         !check_duration(request, app, json_object_get(body, "max_duration_s") != NULL, error))
         return NULL;
+    take_rotation(request, app, body);
     return g_steal_pointer(&request);
 }
 
 Request *request_from_journal(const json_t *json, GError **error)
 {
     g_autoptr(Request) request = read_all(json, error);
-    if (request && !request->storage) {
+    if (request && !request->storages) {
         request_fault(error, "/storages", "is missing");
         return NULL;
     }
@@ -291,16 +347,19 @@ gboolean request_patch(Request *request, const StenoConfig *config, const json_t
 
 /* ---- out --------------------------------------------------------------------------------------------------------- */
 
+static json_t *names_to_json(char *const *names)
+{
+    json_t *list = json_array();
+    for (; *names; names++)
+        json_array_append_new(list, json_string(*names));
+    return list;
+}
+
 static json_t *subscription_to_json(char *const *participants)
 {
     if (!participants)
         return json_string("all");
-    if (!participants[0])
-        return json_string("none");
-    json_t *list = json_array();
-    for (; *participants; participants++)
-        json_array_append_new(list, json_string(*participants));
-    return list;
+    return participants[0] ? names_to_json(participants) : json_string("none");
 }
 
 json_t *request_to_json(const Request *request)
@@ -308,13 +367,15 @@ json_t *request_to_json(const Request *request)
     static const char *const sources[] = {"mint", "given", "none"};
     g_autofree char *start_at = request->start_at_us > 0 ? steno_clock_format(request->start_at_us) : NULL;
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:{s:s}, s:{s:o, s:o, s:I}, s:[{s:s, s:s}], s:[s], s:I, s:I, s:s?, s:O, s:s?}", "app",
-        request->app, "platform", request->platform, "channel", request->channel, "profile", request->profile, "token",
-        "source", sources[request->token_source], "subscribe", "audio", subscription_to_json(request->audio), "video",
-        subscription_to_json(request->video), "max_height", (json_int_t)request->max_height, "outputs", "type",
-        request->outputs, "audio", request->output_audio, "storages", request->storage, "max_duration_s",
-        (json_int_t)request->max_duration_s, "max_idle_s", (json_int_t)request->max_idle_s, "start_at", start_at,
-        "labels", request->labels, "webhook", request->webhook);
+        "{s:s, s:s, s:s, s:s, s:{s:s}, s:{s:o, s:o, s:I}, s:[{s:s, s:s}], s:o, s:s, s:I, s:b, s:I, s:I, s:s?, s:O, "
+        "s:s?}",
+        "app", request->app, "platform", request->platform, "channel", request->channel, "profile", request->profile,
+        "token", "source", sources[request->token_source], "subscribe", "audio", subscription_to_json(request->audio),
+        "video", subscription_to_json(request->video), "max_height", (json_int_t)request->max_height, "outputs", "type",
+        request->outputs, "audio", request->output_audio, "storages", names_to_json(request->storages), "store",
+        request->store_first ? "first" : "all", "rotate_s", (json_int_t)request->rotate_s, "rotate_join",
+        request->rotate_join, "max_duration_s", (json_int_t)request->max_duration_s, "max_idle_s",
+        (json_int_t)request->max_idle_s, "start_at", start_at, "labels", request->labels, "webhook", request->webhook);
 }
 
 gboolean request_has_label(const json_t *labels, const char *name)

@@ -4,6 +4,7 @@
 
 #include "steno/base/job.h"
 #include "steno/config.h"
+#include "steno/job.h"
 
 #include <jansson.h>
 
@@ -29,7 +30,10 @@ typedef struct {
     char **video;
     gint64 max_height;
     char *outputs, *output_audio;
-    char *storage;
+    char **storages;      /* in the order in which they are tried */
+    gboolean store_first; /* the first one that takes it is enough */
+    gint64 rotate_s;      /* 0: never */
+    gboolean rotate_join;
     gint64 max_duration_s, max_idle_s;
     gint64 start_at_us; /* 0: at once */
     json_t *labels;
@@ -44,7 +48,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Request, request_free)
  * that does not exist (for them); the message begins with the JSON pointer of the member.
  */
 Request *request_from_json(const StenoConfig *config, const json_t *body, const char *actor_app, GError **error);
-/* What was checked once and lies in the journal; the configuration may have changed since. USAGE when it is damaged. */
+/*
+ * What was checked once and lies in the journal; the configuration may have changed since. Members that earlier
+ * versions did not have are as these versions behaved. USAGE when it is damaged.
+ */
 Request *request_from_journal(const json_t *json, GError **error);
 /* As asked for, with the defaults, without the token. The caller owns it. */
 json_t *request_to_json(const Request *request);
@@ -60,6 +67,10 @@ StenoJobSpec *request_to_spec(const Request *request, const StenoConfig *config,
                               GError **error);
 /* What steno_job_update() looks at, from the request into a spec that is in use. */
 void request_into_spec(const Request *request, StenoJobSpec *spec);
+
+/* Where a request of the app goes that names no storages. USAGE. */
+gboolean request_default_storages(const StenoConfig *config, const StenoConfigApp *app, char ***storages,
+                                  gboolean *first, GError **error);
 
 /* Has this label. */
 gboolean request_has_label(const json_t *labels, const char *name);
@@ -80,6 +91,9 @@ gboolean request_one_of(const json_t *value, const char *pointer, const char *co
                         GError **error);
 /* RFC 3339 with a time zone. */
 gboolean request_time(const json_t *value, const char *pointer, gint64 *wall_us, GError **error);
+gboolean request_boolean(const json_t *value, const char *pointer, gboolean *is, GError **error);
+/* 1 to STENO_JOB_STORES_MAX different names. */
+gboolean request_storages(const json_t *value, char ***storages, GError **error);
 gboolean request_subscription(const json_t *value, const char *pointer, char ***participants, GError **error);
 gboolean request_labels(const json_t *value, json_t **labels, GError **error);
 /* *token is set when there is a value; a "given" one without is lawful in the journal only. */

@@ -142,6 +142,34 @@ gboolean request_time(const json_t *value, const char *pointer, gint64 *wall_us,
     return TRUE;
 }
 
+gboolean request_boolean(const json_t *value, const char *pointer, gboolean *is, GError **error)
+{
+    if (!json_is_boolean(value))
+        return request_fault(error, pointer, "must be true or false");
+    *is = json_is_true(value);
+    return TRUE;
+}
+
+gboolean request_storages(const json_t *value, char ***storages, GError **error)
+{
+    size_t n = json_array_size(value);
+    if (n < 1 || n > STENO_JOB_STORES_MAX)
+        return request_fault(error, "/storages", "must be a list of 1 to %d storages' names", STENO_JOB_STORES_MAX);
+    g_auto(GStrv) names = g_new0(char *, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        g_autofree char *at = g_strdup_printf("/storages/%zu", i);
+        const char *name;
+        if (!request_name(json_array_get(value, i), at, STENO_CONFIG_NAME_MAX_BYTES, &name, error))
+            return FALSE;
+        if (g_strv_contains((const char *const *)names, name))
+            return request_fault(error, at, "'%s' is named twice", name);
+        names[i] = g_strdup(name);
+    }
+    g_strfreev(*storages);
+    *storages = g_steal_pointer(&names);
+    return TRUE;
+}
+
 gboolean request_subscription(const json_t *value, const char *pointer, char ***participants, GError **error)
 {
     const char *word = json_string_value(value);

@@ -82,6 +82,8 @@ StenoJobSpec *request_to_spec(const Request *request, const StenoConfig *config,
     spec->outputs = g_strdup(request->outputs);
     g_free(spec->audio);
     spec->audio = g_strdup(request->output_audio);
+    spec->rotate_s = request->rotate_s;
+    spec->rotate_join = request->rotate_join;
     g_autofree char *labels = json_dumps(request->labels, JSON_COMPACT | JSON_SORT_KEYS);
     spec->labels = g_strdup(labels);
     if (!read_secrets(request, platform, spec, error))
