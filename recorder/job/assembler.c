@@ -1,10 +1,10 @@
 #include "assembler.h"
 
-#include "capture_folder.h"
 #include "programs.h"
 
 #include "steno/base/error.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 
 /* The child holds the capture's lock as this descriptor, which it does not know of: it ends with the child. */
@@ -63,36 +63,38 @@ static void on_line(GObject *source, GAsyncResult *result, gpointer user)
     g_data_input_stream_read_line_async(assembler->lines, G_PRIORITY_DEFAULT, NULL, on_line, assembler);
 }
 
-static GSubprocess *spawn(const char *capture, const char *output, const char *outputs, const char *audio,
-                          GError **error)
+static GSubprocess *spawn(const AssemblyConfig *config, GError **error)
 {
     g_autofree char *program = job_program("steno-assemble");
-    const char *argv[12] = {program, "assemble", capture, "--output", output, "--json"};
+    g_autofree char *section = g_strdup_printf("%u", config->section);
+    const char *argv[16] = {program, "assemble", config->capture, "--output", config->output, "--json"};
     guint n = 6;
-    if (outputs) {
+    if (config->section) {
+        argv[n++] = "--section";
+        argv[n++] = section;
+    }
+    if (config->join && !config->section)
+        argv[n++] = "--join";
+    if (config->outputs) {
         argv[n++] = "--outputs";
-        argv[n++] = outputs;
+        argv[n++] = config->outputs;
     }
-    if (audio) {
+    if (config->audio) {
         argv[n++] = "--audio";
-        argv[n++] = audio;
+        argv[n++] = config->audio;
     }
-    int lock_fd = job_capture_lock(capture, error);
-    if (lock_fd < 0)
-        return NULL;
     g_autoptr(GError) why = NULL;
     g_autoptr(GSubprocessLauncher) launcher = job_assembler_launcher(G_SUBPROCESS_FLAGS_STDOUT_PIPE);
-    g_subprocess_launcher_take_fd(launcher, lock_fd, CHILD_LOCK_FD);
+    g_subprocess_launcher_take_fd(launcher, fcntl(config->lock_fd, F_DUPFD_CLOEXEC, 0), CHILD_LOCK_FD);
     GSubprocess *process = g_subprocess_launcher_spawnv(launcher, argv, &why);
     if (!process)
         g_set_error(error, STENO_ERROR, STENO_ERROR_INTERNAL, "cannot start '%s': %s", program, why->message);
     return process;
 }
 
-Assembler *job_assembler_run(const char *capture, const char *output, const char *outputs, const char *audio,
-                             const AssemblerEvents *events, gpointer user, GError **error)
+Assembler *job_assembler_run(const AssemblyConfig *config, const AssemblerEvents *events, gpointer user, GError **error)
 {
-    GSubprocess *process = spawn(capture, output, outputs, audio, error);
+    GSubprocess *process = spawn(config, error);
     if (!process)
         return NULL;
     Assembler *assembler = g_new0(Assembler, 1);

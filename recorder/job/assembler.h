@@ -14,12 +14,17 @@ typedef struct {
     void (*done)(gpointer user, const GError *error, gboolean crashed);
 } AssemblerEvents;
 
-/*
- * Runs it; events come from the default main context. CONFLICT when another assembles this capture already, INTERNAL
- * when it can't be started. outputs and audio may be NULL.
- */
-Assembler *job_assembler_run(const char *capture, const char *output, const char *outputs, const char *audio,
-                             const AssemblerEvents *events, gpointer user, GError **error);
+typedef struct {
+    const char *capture, *output;
+    int lock_fd;   /* of the capture (job_capture_lock()): lent; the child holds a duplicate */
+    guint section; /* 0: the whole, or what is left for the end */
+    gboolean join;
+    const char *outputs, *audio; /* may be NULL */
+} AssemblyConfig;
+
+/* Runs it; events come from the default main context. INTERNAL when it can't be started. */
+Assembler *job_assembler_run(const AssemblyConfig *config, const AssemblerEvents *events, gpointer user,
+                             GError **error);
 /* Kills it; no event comes any more. Only before `done`. */
 void job_assembler_cancel(Assembler *assembler);
 

@@ -1,8 +1,8 @@
 #include "capture_folder.h"
 
 #include "steno/base/error.h"
+#include "steno/base/safe_name.h"
 #include "steno/job.h"
-#include "steno/storage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,12 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-#define ENDING "ending.json"
-#define ENDING_NEW ".ending.json.tmp"
-/* A capture that is being forgotten: <spool>/.stored-<id>. */
-#define STORED_PREFIX ".stored-"
 
 /* ---- what is there ----------------------------------------------------------------------------------------------- */
 
@@ -50,6 +46,16 @@ char *job_capture_setting(const char *capture, const char *name)
     return value;
 }
 
+gboolean job_capture_flag(const char *capture, const char *name)
+{
+    json_t *recording = job_capture_recording(capture, NULL);
+    gboolean value = json_is_true(json_object_get(recording, name));
+    json_decref(recording);
+    return value;
+}
+
+/* ---- parts and sections ------------------------------------------------------------------------------------------ */
+
 static int compare_numbers(gconstpointer a, gconstpointer b)
 {
     guint left = *(const guint *)a, right = *(const guint *)b;
@@ -70,28 +76,103 @@ GArray *job_capture_part_numbers(const char *capture)
     return numbers;
 }
 
+json_t *job_capture_stored_section(const char *capture, guint section)
+{
+    g_autofree char *path = g_strdup_printf("%s/section-%04u.json", capture, section);
+    json_t *stored = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    if (json_is_object(json_object_get(stored, "manifest")))
+        return stored;
+    json_decref(stored);
+    return NULL;
+}
+
+void job_capture_stored_sections(const char *capture, void (*found)(gpointer user, const json_t *stored), gpointer user)
+{
+    for (guint section = 1;; section++) {
+        json_t *stored = job_capture_stored_section(capture, section);
+        if (!stored)
+            return;
+        found(user, stored);
+        json_decref(stored);
+    }
+}
+
+static void take_last_part(gpointer user, const json_t *stored)
+{
+    guint *last = user;
+    json_int_t part = json_integer_value(json_object_get(stored, "last_part"));
+    *last = MAX(*last, (guint)CLAMP(part, 0, G_MAXINT));
+}
+
 guint job_capture_parts(const char *capture)
 {
     g_autoptr(GArray) numbers = job_capture_part_numbers(capture);
-    return numbers->len > 0 ? g_array_index(numbers, guint, numbers->len - 1) : 0;
+    guint last = numbers->len > 0 ? g_array_index(numbers, guint, numbers->len - 1) : 0;
+    job_capture_stored_sections(capture, take_last_part, &last);
+    return last;
 }
 
-char *job_capture_key(const char *capture, GError **error)
+char *job_capture_out(const char *capture, guint section)
+{
+    return section ? g_strdup_printf("%s/out-%04u", capture, section) : g_build_filename(capture, "out", NULL);
+}
+
+char *job_capture_memo_folder(const char *capture, const char *store)
+{
+    g_autofree char *name = steno_safe_name(store);
+    char *folder = g_build_filename(capture, UPLOADS, name, NULL);
+    if (g_mkdir_with_parents(folder, 0700) != 0)
+        g_clear_pointer(&folder, g_free);
+    return folder;
+}
+
+/* ---- its place in storage ---------------------------------------------------------------------------------------- */
+
+void recording_place_clear(RecordingPlace *place)
+{
+    g_free(place->app);
+    g_free(place->channel);
+    g_free(place->id);
+    *place = (RecordingPlace){0};
+}
+
+void recording_place_set(RecordingPlace *place, const char *app, const char *channel, const char *id,
+                         gint64 started_wall_us)
+{
+    recording_place_clear(place);
+    place->app = g_strdup(app);
+    place->channel = g_strdup(channel && channel[0] ? channel : "channel");
+    place->id = g_strdup(id);
+    place->started_wall_us = started_wall_us;
+}
+
+char *recording_place_folder(const RecordingPlace *place, const StenoStore *store)
+{
+    const StenoStorePlace where = recording_place(place);
+    return steno_store_folder(store, &where);
+}
+
+StenoStorePlace recording_place(const RecordingPlace *place)
+{
+    return (StenoStorePlace){place->app, place->channel, place->started_wall_us, place->id};
+}
+
+gboolean job_capture_place(const char *capture, RecordingPlace *place, GError **error)
 {
     json_t *recording = job_capture_recording(capture, error);
     if (!recording)
-        return NULL;
+        return FALSE;
     const char *id = json_string_value(json_object_get(recording, "id"));
-    const char *channel = json_string_value(json_object_get(recording, "channel"));
     gint64 zero_wall_us = json_integer_value(json_object_get(recording, "zero"));
-    char *key = NULL;
-    if (id && zero_wall_us > 0)
-        key = steno_storage_recording_key(channel && channel[0] ? channel : "channel", zero_wall_us, id);
+    gboolean whole = id && zero_wall_us > 0;
+    if (whole)
+        recording_place_set(place, json_string_value(json_object_get(recording, "app")),
+                            json_string_value(json_object_get(recording, "channel")), id, zero_wall_us);
     else
         g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED, "the recording.json of '%s' lacks id or zero",
                     capture);
     json_decref(recording);
-    return key;
+    return whole;
 }
 
 void steno_job_captures(const char *spool, void (*found)(gpointer user, const char *capture, const json_t *recording),
@@ -108,26 +189,35 @@ void steno_job_captures(const char *spool, void (*found)(gpointer user, const ch
     }
 }
 
+/* It may have been let go, and its folder renamed, before we held the lock. */
+static gboolean is_still_there(int fd, const char *capture)
+{
+    struct stat held, there;
+    return fstat(fd, &held) == 0 && lstat(capture, &there) == 0 && held.st_ino == there.st_ino &&
+           held.st_dev == there.st_dev;
+}
+
 int job_capture_lock(const char *capture, GError **error)
 {
     int fd = open(capture, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED, "'%s' is no capture: %s", capture,
-                    g_strerror(errno));
-        return -1;
-    }
     /* A file system that has no locks is no reason to keep a recording from its owner. */
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+    gboolean busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0 && !busy && is_still_there(fd, capture))
         return fd;
-    g_set_error(error, STENO_ERROR, STENO_ERROR_CONFLICT,
-                "the capture '%s' is being assembled or stored by another process", capture);
-    close(fd);
+    if (busy)
+        g_set_error(error, STENO_ERROR, STENO_ERROR_CONFLICT,
+                    "the capture '%s' is being assembled or stored by another process", capture);
+    else
+        g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED, "'%s' is no capture: %s", capture,
+                    g_strerror(fd < 0 ? errno : ENOENT));
+    if (fd >= 0)
+        close(fd);
     return -1;
 }
 
 /* ---- the ending -------------------------------------------------------------------------------------------------- */
 
-static gboolean sync_folder(const char *folder, GError **error)
+gboolean job_sync_folder(const char *folder, GError **error)
 {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
@@ -147,13 +237,11 @@ static int write_new(const char *path, const char *text)
     return failed;
 }
 
-gboolean job_ending_write(const char *capture, const char *end_reason, const GError *cause, GError **error)
+static gboolean write_ending(const char *capture, json_t *ending, GError **error)
 {
     g_autofree char *path = g_build_filename(capture, ENDING, NULL);
     g_autofree char *new_path = g_build_filename(capture, ENDING_NEW, NULL);
-    json_t *ending = json_pack("{s:s, s:o}", "end_reason", end_reason, "error", steno_error_to_json(cause));
     char *text = json_dumps(ending, JSON_COMPACT);
-    json_decref(ending);
     int failed = write_new(new_path, text);
     free(text);
     if (!failed && g_rename(new_path, path) != 0)
@@ -162,7 +250,44 @@ gboolean job_ending_write(const char *capture, const char *end_reason, const GEr
         (void)g_unlink(new_path);
         return steno_error_set_errno(error, failed, "writing '%s'", path);
     }
-    return sync_folder(capture, error);
+    return job_sync_folder(capture, error);
+}
+
+gboolean job_ending_write(const char *capture, const char *end_reason, const GError *cause, GError **error)
+{
+    json_t *ending = json_pack("{s:s, s:o}", "end_reason", end_reason, "error", steno_error_to_json(cause));
+    gboolean written = write_ending(capture, ending, error);
+    json_decref(ending);
+    return written;
+}
+
+gboolean job_ending_assembled(const char *capture, const char *manifest_sha256, GError **error)
+{
+    json_t *ending = job_ending_read(capture);
+    const char *known = json_string_value(json_object_get(ending, "assembled"));
+    gboolean written = !ending || g_strcmp0(known, manifest_sha256) == 0;
+    if (!written) {
+        json_object_set_new(ending, "assembled", json_string(manifest_sha256));
+        written = write_ending(capture, ending, error);
+    }
+    json_decref(ending);
+    return written;
+}
+
+gboolean job_ending_is_assembled(const char *capture)
+{
+    g_autofree char *out = job_capture_out(capture, 0);
+    g_autofree char *path = g_build_filename(out, "manifest.json", NULL), *text = NULL;
+    gsize bytes;
+    json_t *ending = job_ending_read(capture);
+    const char *told = json_string_value(json_object_get(ending, "assembled"));
+    gboolean is = FALSE;
+    if (told && g_file_get_contents(path, &text, &bytes, NULL)) {
+        g_autofree char *sha256 = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)text, bytes);
+        is = strcmp(sha256, told) == 0;
+    }
+    json_decref(ending);
+    return is;
 }
 
 json_t *job_ending_read(const char *capture)
@@ -173,72 +298,4 @@ json_t *job_ending_read(const char *capture)
         return ending;
     json_decref(ending);
     return NULL;
-}
-
-/* ---- removing ---------------------------------------------------------------------------------------------------- */
-
-static gboolean is_capture_file(const char *name)
-{
-    static const char *const names[] = {
-        "recording.json", ".recording.json.tmp", "events.jsonl", "recorder.lock", ENDING, ENDING_NEW};
-    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
-        if (strcmp(name, names[i]) == 0)
-            return TRUE;
-    }
-    return g_str_has_prefix(name, "track-");
-}
-
-static gboolean is_capture_folder(const char *name)
-{
-    return g_str_has_prefix(name, "part-") || strcmp(name, "out") == 0;
-}
-
-/* Removes the files of a folder, those that are a capture's or `everything`, and the folder when it is empty then. */
-static gboolean remove_folder(const char *path, gboolean everything, GError **error)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        gboolean is_folder = g_file_test(child, G_FILE_TEST_IS_DIR) && !g_file_test(child, G_FILE_TEST_IS_SYMLINK);
-        if (is_folder && is_capture_folder(name)) {
-            if (!remove_folder(child, strcmp(name, "out") == 0, error))
-                return FALSE;
-        } else if (!is_folder && (everything || is_capture_file(name)) && g_unlink(child) != 0) {
-            return steno_error_set_errno(error, errno, "cannot remove '%s'", child);
-        }
-    }
-    if (g_rmdir(path) != 0 && errno != ENOENT)
-        return steno_error_set_errno(error, errno, "cannot remove the capture '%s'", path);
-    return TRUE;
-}
-
-gboolean job_capture_remove(const char *capture, GError **error)
-{
-    return remove_folder(capture, FALSE, error);
-}
-
-static char *stored_path(const char *capture)
-{
-    g_autofree char *spool = g_path_get_dirname(capture);
-    g_autofree char *id = g_path_get_basename(capture);
-    return g_strdup_printf("%s/" STORED_PREFIX "%s", spool, id);
-}
-
-gboolean steno_job_capture_forget(const char *capture, GError **error)
-{
-    g_autofree char *stored = stored_path(capture);
-    g_autofree char *spool = g_path_get_dirname(capture);
-    if (g_rename(capture, stored) != 0)
-        return steno_error_set_errno(error, errno, "cannot rename the capture '%s'", capture);
-    /* Before the first file goes: a machine that stops here must not come up with the old name and half of the files.
-     */
-    return sync_folder(spool, error) && remove_folder(stored, FALSE, error);
-}
-
-void job_capture_forget_rest(const char *capture)
-{
-    g_autofree char *stored = stored_path(capture);
-    if (g_file_test(stored, G_FILE_TEST_IS_DIR))
-        (void)remove_folder(stored, FALSE, NULL);
 }

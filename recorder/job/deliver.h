@@ -1,33 +1,54 @@
 /*
- * deliver: the assembled files' way to storage.
+ * deliver: a shipment's way to one storage.
  */
 #ifndef STENO_JOB_DELIVER_H
 #define STENO_JOB_DELIVER_H
 
-#include <gio/gio.h>
+#include "shipment.h"
+
+typedef struct {
+    StenoStore *store;
+    const char *folder; /* of the recording, in the store */
+    const Shipment *shipment;
+    const char *capture;       /* remembers large uploads, in CAPTURE/uploads */
+    GCancellable *cancellable; /* or NULL */
+    /* On the caller's thread, now and then; may be NULL. bytes: of all files. trouble: see StenoPut. */
+    void (*progress)(gpointer user, gint64 bytes, const GError *trouble);
+    gpointer user;
+} DeliverConfig;
 
 /*
- * Stores every file of `assembled` below root and proves it, the manifest last. *folder is where they are; the caller
- * frees it. Blocking. cancellable (or NULL) is looked at between two files. CAPTURE_DAMAGED, STORAGE_*.
+ * Stores every file and proves it, the manifest last; then takes away what only an earlier assembly of the same
+ * recording had. Blocking. As steno_store_put().
  */
-gboolean job_deliver(const char *capture, const char *assembled, const char *root, GCancellable *cancellable,
-                     char **folder, GError **error);
+gboolean job_deliver(const DeliverConfig *config, GError **error);
+
+/* Removes what was stored of a section: its outputs, timestamp, signature and manifest. What is not there is no fault.
+ * Blocking. As steno_store_remove(): the first error, after the rest was tried as well. */
+gboolean job_deliver_undo(StenoStore *store, const char *folder, guint section, const json_t *manifest,
+                          GCancellable *cancellable, GError **error);
 
 /* ---- in a thread of its own -------------------------------------------------------------------------------------- */
 
 typedef struct Delivery Delivery;
 
 typedef struct {
-    const char *capture, *assembled, *root;
-    gboolean keep_capture; /* else it is let go once all is proven */
-    /* On the main thread, once. folder: where the files are. warning: the capture could not be removed, or NULL. */
-    void (*done)(gpointer user, const char *folder, const GError *error, const GError *warning);
+    StenoStore *store;
+    const char *folder, *capture;
+    Shipment *shipment;
+    int lock_fd; /* taken: held until the thread has ended, also when nobody waits for it any more */
+    /* On the main thread, at most once a second, but at once when trouble comes or goes. */
+    void (*progress)(gpointer user, gint64 bytes, const GError *trouble);
+    /* On the main thread, once. */
+    void (*done)(gpointer user, const GError *error);
     gpointer user;
 } DeliveryConfig;
 
-/* Strings are copied. */
+/* Strings are copied, the rest is referenced. */
 Delivery *delivery_start(const DeliveryConfig *config);
-/* `done` will not come any more. The thread ends by itself, after the file that it is at. */
-void delivery_cancel(Delivery *delivery);
+/* It ends soon: `done` comes, with INTERRUPTED unless it was done. */
+void delivery_stop(Delivery *delivery);
+/* The same, but nothing comes any more. NULL is nobody. */
+void delivery_leave(Delivery *delivery);
 
 #endif

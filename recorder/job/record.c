@@ -1,7 +1,6 @@
 /* Recorders: started, watched, started again, until nothing more is recorded. */
 #include "job_internal.h"
 
-#include "capture_folder.h"
 #include "recorder_lock.h"
 
 #include "steno/base/clock.h"
@@ -270,8 +269,6 @@ static void on_event(gpointer user, json_t *event)
     }
 }
 
-static void look_at_disk(StenoJob *job);
-
 static void on_exited(gpointer user, const json_t *told, const char *how)
 {
     StenoJob *job = user;
@@ -284,7 +281,7 @@ static void on_exited(gpointer user, const json_t *told, const char *how)
     if (ended)
         recorder_ended(job, ended);
     else if (job->taken_over && !answered)
-        look_at_disk(job);
+        job_look_at_disk(job);
     else
         recorder_died(job, words);
     json_decref(ended);
@@ -338,51 +335,11 @@ void job_record(StenoJob *job)
 
 /* ---- resuming ---------------------------------------------------------------------------------------------------- */
 
-static void take_recovery(StenoJob *job, Recovery *recovery)
-{
-    const char *reason = recovery->end_reason ? recovery->end_reason
-                         : job->stop_reason   ? job->stop_reason
-                                              : "recorder-died";
-    switch (recovery->step) {
-    case RECOVERY_RECORD:
-        job_record(job);
-        break;
-    case RECOVERY_ASSEMBLE:
-    case RECOVERY_NOTHING:
-        job_end(job, reason, g_steal_pointer(&recovery->error));
-        break;
-    case RECOVERY_DELIVERED:
-    case RECOVERY_DONE:
-        job->phase = PHASE_ENDED;
-        job->end_reason = g_strdup(reason);
-        if (recovery->error)
-            job_set_error(job, g_steal_pointer(&recovery->error));
-        if (recovery->step == RECOVERY_DELIVERED)
-            job_store(job);
-        else
-            job_finish(job, recovery->folder);
-        break;
-    }
-}
-
-static void look_at_disk(StenoJob *job)
-{
-    Recovery recovery;
-    g_autoptr(GError) error = NULL;
-    if (recovery_look(job->capture, job->root, job->spec, !job->stopping, steno_clock_wall_us(), &recovery, &error)) {
-        take_recovery(job, &recovery);
-        recovery_clear(&recovery);
-        return;
-    }
-    job->phase = PHASE_ENDED;
-    job_set_error(job, g_steal_pointer(&error));
-    job_finish(job, NULL);
-}
-
 void job_look(StenoJob *job)
 {
     RecorderProcessConfig config = process_config(job);
     job_tell_recorded(job);
+    job_take_stock(job);
     job->phase = PHASE_LOOKING;
     job->taken_over = TRUE;
     job->answered = FALSE;

@@ -4,15 +4,9 @@
 #include "recorded_events.h"
 
 #include "steno/base/error.h"
-#include "steno/base/safe_name.h"
-
-#include <string.h>
-
-#define MANIFEST "manifest.json"
 
 void recovery_clear(Recovery *recovery)
 {
-    g_clear_pointer(&recovery->folder, g_free);
     g_clear_pointer(&recovery->end_reason, g_free);
     g_clear_error(&recovery->error);
 }
@@ -43,58 +37,15 @@ Rejoin recovery_rejoin(const StenoJobSpec *spec, const char *end_reason, const G
     return REJOIN_NEVER;
 }
 
-/* ---- what storage has -------------------------------------------------------------------------------------------- */
-
-/* The ending as the manifest tells it; FALSE when it is another recording's, or none. */
-static gboolean take_manifest(const char *path, const char *id, Recovery *recovery)
+void recovery_take_manifest(const json_t *manifest, Recovery *recovery)
 {
-    json_t *manifest = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
     const json_t *row = json_object_get(manifest, "recording");
     const char *reason = json_string_value(json_object_get(row, "end_reason"));
-    gboolean ours = g_strcmp0(json_string_value(json_object_get(row, "id")), id) == 0;
-    if (ours) {
-        recovery->end_reason = g_strdup(g_strcmp0(reason, "recorder-lost") == 0 ? "recorder-died" : reason);
-        recovery->error = steno_error_from_json(json_object_get(row, "error"), "the recording failed");
-        if (!recovery->error && json_array_size(json_object_get(manifest, "outputs")) == 0)
-            recovery->error =
-                g_error_new_literal(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED, "nothing was recorded: nobody sent");
-    }
-    json_decref(manifest);
-    return ours;
-}
-
-/* Looks for <root>/<channel>/<time>_<id>/manifest.json: without the capture, nobody knows the time. */
-static gboolean find_stored(const char *root, const StenoJobSpec *spec, Recovery *recovery)
-{
-    g_autofree char *channel = steno_safe_name(spec->channel && spec->channel[0] ? spec->channel : "channel");
-    g_autofree char *id = steno_safe_name(spec->id);
-    g_autofree char *suffix = g_strconcat("_", id, NULL);
-    g_autofree char *folder = g_build_filename(root, channel, NULL);
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *path = g_build_filename(folder, name, MANIFEST, NULL);
-        if (g_str_has_suffix(name, suffix) && take_manifest(path, spec->id, recovery)) {
-            recovery->folder = g_build_filename(folder, name, NULL);
-            return TRUE;
-        }
-    }
-    return FALSE;
-}
-
-/* The manifest goes last: where the one of this assembly is, all of it is. */
-static gboolean is_delivered(const char *capture, const char *root)
-{
-    g_autofree char *key = job_capture_key(capture, NULL);
-    if (!key)
-        return FALSE;
-    g_autofree char *made_path = g_build_filename(capture, "out", MANIFEST, NULL);
-    g_autofree char *stored_path = g_build_filename(root, key, MANIFEST, NULL);
-    g_autofree char *made = NULL, *stored = NULL;
-    gsize made_bytes, stored_bytes;
-    return g_file_get_contents(made_path, &made, &made_bytes, NULL) &&
-           g_file_get_contents(stored_path, &stored, &stored_bytes, NULL) && made_bytes == stored_bytes &&
-           memcmp(made, stored, made_bytes) == 0;
+    recovery->end_reason = g_strdup(g_strcmp0(reason, "recorder-lost") == 0 ? "recorder-died" : reason);
+    recovery->error = steno_error_from_json(json_object_get(row, "error"), "the recording failed");
+    if (!recovery->error && json_array_size(json_object_get(manifest, "outputs")) == 0)
+        recovery->error =
+            g_error_new_literal(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED, "nothing was recorded: nobody sent");
 }
 
 /* ---- what the capture has ---------------------------------------------------------------------------------------- */
@@ -117,15 +68,13 @@ static void take_ending(const json_t *ending, Recovery *recovery)
     recovery->error = steno_error_from_json(json_object_get(ending, "error"), "the recorder failed");
 }
 
-static void look_at_capture(const char *capture, const char *root, guint parts, const StenoJobSpec *spec,
-                            gboolean record, gint64 now_wall_us, Recovery *recovery)
+static void look_at_capture(const char *capture, guint parts, const StenoJobSpec *spec, gboolean record,
+                            gint64 now_wall_us, Recovery *recovery)
 {
     json_t *ending = job_ending_read(capture), *ended = recorded_ending_read(capture);
     recovery->step = RECOVERY_ASSEMBLE;
     if (ending) {
         take_ending(ending, recovery);
-        if (is_delivered(capture, root))
-            recovery->step = RECOVERY_DELIVERED;
     } else if (ended) {
         take_ending(ended, recovery);
         if (record && is_still_time(recovery, ended, parts, spec, now_wall_us))
@@ -141,8 +90,8 @@ static void look_at_capture(const char *capture, const char *root, guint parts, 
     json_decref(ended);
 }
 
-gboolean recovery_look(const char *capture, const char *root, const StenoJobSpec *spec, gboolean record,
-                       gint64 now_wall_us, Recovery *recovery, GError **error)
+gboolean recovery_look(const char *capture, const StenoJobSpec *spec, gboolean record, gint64 now_wall_us,
+                       Recovery *recovery, GError **error)
 {
     *recovery = (Recovery){0};
     g_autofree char *spool = g_path_get_dirname(capture);
@@ -154,17 +103,12 @@ gboolean recovery_look(const char *capture, const char *root, const StenoJobSpec
     }
     job_capture_forget_rest(capture);
     guint parts = job_capture_parts(capture);
-    json_t *ending = parts == 0 ? job_ending_read(capture) : NULL;
-    if (parts > 0) {
-        look_at_capture(capture, root, parts, spec, record, now_wall_us, recovery);
-    } else if (ending) {
-        take_ending(ending, recovery);
-        recovery->step = RECOVERY_NOTHING;
-    } else if (find_stored(root, spec, recovery)) {
-        recovery->step = RECOVERY_DONE;
-    } else {
-        recovery->step = record ? RECOVERY_RECORD : RECOVERY_NOTHING;
-    }
+    json_t *ending = job_ending_read(capture);
+    /* With an ending and nothing captured, the job ends with nothing recorded. */
+    if (parts > 0 || ending)
+        look_at_capture(capture, parts, spec, record, now_wall_us, recovery);
+    else
+        recovery->step = RECOVERY_ASK;
     json_decref(ending);
     return TRUE;
 }

@@ -7,19 +7,16 @@
 
 #include "steno/base/job.h"
 
-#include <glib.h>
+#include <jansson.h>
 
 typedef enum {
-    RECOVERY_RECORD,    /* a recorder is to be started, for the first or the next part */
-    RECOVERY_ASSEMBLE,  /* nothing more is recorded: assemble (again) and store */
-    RECOVERY_DELIVERED, /* all is in storage: verify, then forget the capture */
-    RECOVERY_DONE,      /* the capture is gone, its files are there */
-    RECOVERY_NOTHING,   /* neither a capture nor files */
+    RECOVERY_RECORD,   /* a recorder is to be started, for the next part */
+    RECOVERY_ASSEMBLE, /* nothing more is recorded: assemble (again) and store, unless nothing was captured */
+    RECOVERY_ASK,      /* there is no capture: it never began, or it is stored and let go, as storage can tell */
 } RecoveryStep;
 
 typedef struct {
     RecoveryStep step;
-    char *folder;     /* DONE: where the files are */
     char *end_reason; /* when it is known */
     GError *error;    /* the recording's own, as it was told */
 } Recovery;
@@ -29,8 +26,10 @@ typedef struct {
  * record: it is not to end yet. now_wall_us decides whether it is still time to join again. STORAGE_UNWRITABLE when
  * the spool is not there: then nothing can be said.
  */
-gboolean recovery_look(const char *capture, const char *root, const StenoJobSpec *spec, gboolean record,
-                       gint64 now_wall_us, Recovery *recovery, GError **error);
+gboolean recovery_look(const char *capture, const StenoJobSpec *spec, gboolean record, gint64 now_wall_us,
+                       Recovery *recovery, GError **error);
+/* The ending as the stored manifest tells it. */
+void recovery_take_manifest(const json_t *manifest, Recovery *recovery);
 void recovery_clear(Recovery *recovery);
 
 typedef enum {

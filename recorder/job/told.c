@@ -14,7 +14,7 @@ void job_tell_state(StenoJob *job, const char *state)
     job->events->state(job->user, state);
 }
 
-static void tell_new(StenoJob *job, json_t *event)
+void job_tell_event(StenoJob *job, json_t *event)
 {
     job->events->event(job->user, event);
     json_decref(event);
@@ -22,14 +22,23 @@ static void tell_new(StenoJob *job, json_t *event)
 
 void job_tell_reconnecting(StenoJob *job, const GError *error)
 {
-    tell_new(job, json_pack("{s:s, s:s, s:o}", "event", "state", "state", "reconnecting", "error",
-                            steno_error_to_json(error)));
+    job_tell_event(job, json_pack("{s:s, s:s, s:o}", "event", "state", "state", "reconnecting", "error",
+                                  steno_error_to_json(error)));
     job_tell_state(job, "reconnecting");
 }
 
 void job_tell_error(StenoJob *job, const char *name, const GError *error)
 {
-    tell_new(job, json_pack("{s:s, s:o}", "event", name, "error", steno_error_to_json(error)));
+    job_tell_event(job, json_pack("{s:s, s:o}", "event", name, "error", steno_error_to_json(error)));
+}
+
+void job_tell_storage(StenoJob *job, const StorageTold *told)
+{
+    job_tell_event(job, json_pack("{s:s, s:i, s:s, s:s, s:I, s:s?, s:I, s:I, s:o}", "event", "storage", "section",
+                                  (int)told->section, "storage", steno_store_name(job->stores[told->store].store),
+                                  "state", told->state, "since_us", (json_int_t)told->since_us, "uri", told->uri,
+                                  "bytes", (json_int_t)told->bytes, "bytes_total", (json_int_t)told->bytes_total,
+                                  "error", steno_error_to_json(told->error)));
 }
 
 static gboolean is_recorders_state(const char *state)
@@ -52,6 +61,8 @@ static void pass_on(StenoJob *job, json_t *event)
     job->events->event(job->user, event);
     if (g_strcmp0(name, "state") == 0 && is_recorders_state(state))
         job_tell_state(job, state);
+    if (g_strcmp0(name, "rotated") == 0)
+        job_take_stock(job);
 }
 
 static void on_recorded(gpointer user, json_t *event)

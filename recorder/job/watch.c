@@ -78,10 +78,20 @@ gint deaths_add(Deaths *deaths, gint64 lived_us, gboolean captured, guint restar
     return steps == 0 ? 0 : MIN(RESTART_FIRST_MS << (steps - 1), RESTART_MAX_MS);
 }
 
+static guint doubled_ms(guint first_ms, guint max_ms, guint attempts)
+{
+    return MIN(first_ms << MIN(attempts, 10), max_ms);
+}
+
 static guint delay_ms(guint first_ms, guint max_ms, guint attempts, guint32 random)
 {
-    guint delay = MIN(first_ms << MIN(attempts, 10), max_ms);
+    guint delay = doubled_ms(first_ms, max_ms, attempts);
     return delay - random % (delay / 2);
+}
+
+guint full_jitter_ms(guint first_ms, guint max_ms, guint attempts, guint32 random)
+{
+    return random % (doubled_ms(first_ms, max_ms, attempts) + 1);
 }
 
 guint retry_delay_ms(guint attempts, guint32 random)
