@@ -16,9 +16,9 @@
 typedef struct {
     gatomicrefcount references;
     Deletion *deletion; /* NULL: nobody waits for it any more; main thread only */
-    char *id;
-    GPtrArray *places; /* of RetentionPlace */
-    gint stop;         /* atomic */
+    char *id, *app;
+    GPtrArray *places; /* of RetentionPlace; those that a lock may protect come first */
+    GCancellable *cancellable;
     gboolean removing; /* else verifying */
 } Work;
 
@@ -36,12 +36,14 @@ struct Deletion {
 
 /* ---- making and freeing ------------------------------------------------------------------------------------------ */
 
-static Work *work_new(Deletion *deletion)
+static Work *work_new(Deletion *deletion, const char *app)
 {
     Work *work = g_new0(Work, 1);
     g_atomic_ref_count_init(&work->references);
     work->deletion = deletion;
     work->id = g_strdup(deletion->id);
+    work->app = g_strdup(app);
+    work->cancellable = g_cancellable_new();
     work->places = g_ptr_array_new_with_free_func((GDestroyNotify)retention_place_free);
     return work;
 }
@@ -58,14 +60,16 @@ static void work_unref(gpointer data)
     if (!g_atomic_ref_count_dec(&work->references))
         return;
     g_free(work->id);
+    g_free(work->app);
     g_ptr_array_unref(work->places);
+    g_object_unref(work->cancellable);
     g_free(work);
 }
 
 static void deletion_free(Deletion *deletion)
 {
     if (deletion->work) {
-        g_atomic_int_set(&deletion->work->stop, TRUE);
+        g_cancellable_cancel(deletion->work->cancellable);
         deletion->work->deletion = NULL;
         work_unref(deletion->work);
     }
@@ -166,8 +170,8 @@ static gboolean audit_begin(Deletion *deletion, const char *app, GError **error)
 {
     for (guint i = 0; i < deletion->work->places->len; i++) {
         const RetentionPlace *place = g_ptr_array_index(deletion->work->places, i);
-        json_t *detail = json_pack("{s:s, s:s, s:s, s:O}", "stage", "begin", "storage", place->storage, "folder",
-                                   place->key, "files", place->files);
+        json_t *detail = json_pack("{s:s, s:s, s:s, s:O}", "stage", "begin", "storage", steno_store_name(place->store),
+                                   "folder", place->key, "files", place->files);
         if (!append(deletion, app, "ok", detail, error))
             return FALSE;
     }
@@ -195,7 +199,7 @@ static gboolean is_of_places(const Work *work, const json_t *storage_name)
 {
     for (guint i = 0; i < work->places->len; i++) {
         const RetentionPlace *place = g_ptr_array_index(work->places, i);
-        if (g_strcmp0(json_string_value(storage_name), place->storage) == 0)
+        if (g_strcmp0(json_string_value(storage_name), steno_store_name(place->store)) == 0)
             return TRUE;
     }
     return FALSE;
@@ -228,9 +232,9 @@ static void work_in_thread(GTask *task, gpointer source, gpointer data, GCancell
     for (guint i = 0; i < work->places->len && !error; i++) {
         RetentionPlace *place = g_ptr_array_index(work->places, i);
         if (work->removing)
-            (void)retention_place_remove(place, &work->stop, &error);
+            (void)retention_place_remove(place, work->cancellable, &error);
         else
-            (void)retention_place_verify(place, work->id, &work->stop, &error);
+            (void)retention_place_verify(place, work->app, work->id, work->cancellable, &error);
     }
     if (error)
         g_task_return_error(task, error);
@@ -245,28 +249,41 @@ static void run_in_thread(Work *work)
     g_task_run_in_thread(task, work_in_thread);
 }
 
-/* The places where the row says that files are stored. */
+static gboolean may_be_locked(const StenoConfigStorage *settings)
+{
+    return settings && (settings->lock_legal_hold || strcmp(settings->lock_mode, "none") != 0);
+}
+
+static gboolean add_place(Deletion *deletion, const char *name, const char *uri, gboolean complete, GError **error)
+{
+    Retention *retention = deletion->retention;
+    StenoStore *store = name ? retention->store(retention->store_user, name) : NULL;
+    if (!store)
+        return steno_error_set(error, STENO_ERROR_STORAGE_FAILED,
+                               "recording %s is in the storage %s, which the configuration does not have", deletion->id,
+                               name ? name : "(none)");
+    RetentionPlace *place = retention_place_new(store, deletion->id, uri, complete, error);
+    if (!place)
+        return FALSE;
+    /* What a lock forbids shall be found out before other storages have lost their files. */
+    gboolean first = may_be_locked(steno_config_storage(retention->config, name));
+    g_ptr_array_insert(deletion->work->places, first ? 0 : -1, place);
+    return TRUE;
+}
+
+/* The places where the row says that files are stored, or some of them. */
 static gboolean add_places(Deletion *deletion, const StenoJournalRecording *row, GError **error)
 {
     size_t i;
     const json_t *one;
     json_array_foreach (json_object_get(row->detail, "storages"), i, one) {
-        const char *name = json_string_value(json_object_get(one, "name"));
-        if (g_strcmp0(json_string_value(json_object_get(one, "state")), "stored") != 0)
+        const char *state = json_string_value(json_object_get(one, "state"));
+        const char *uri = json_string_value(json_object_get(one, "uri"));
+        gboolean complete = g_strcmp0(state, "stored") == 0;
+        if ((!complete && !uri) || g_strcmp0(state, "deleted") == 0)
             continue;
-        const StenoConfigStorage *storage = steno_config_storage(deletion->retention->config, name);
-        const StenoSink *sink = storage ? steno_sink_find(storage->type) : NULL;
-        if (!sink) {
-            g_set_error(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED,
-                        "recording %s is in the storage %s, which the configuration does not have", row->id,
-                        name ? name : "(none)");
+        if (!add_place(deletion, json_string_value(json_object_get(one, "name")), uri, complete, error))
             return FALSE;
-        }
-        RetentionPlace *place = retention_place_new(sink, name, storage->root, row->app, row->id,
-                                                    json_string_value(json_object_get(one, "uri")), error);
-        if (!place)
-            return FALSE;
-        g_ptr_array_add(deletion->work->places, place);
     }
     return TRUE;
 }
@@ -277,7 +294,7 @@ static void begin(Deletion *deletion)
     g_autoptr(StenoJournalRecording) row = read_row(deletion);
     if (!row)
         return;
-    deletion->work = work_new(deletion);
+    deletion->work = work_new(deletion, row->app);
     if (!add_places(deletion, row, &error))
         finish(deletion, error);
     else if (deletion->work->places->len == 0)
@@ -411,13 +428,16 @@ void retention_delete_own(Retention *retention, const char *recording_id, const 
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------- */
 
-Retention *retention_new(StenoConfig *config, StenoJournal *journal, StenoAudit *audit, const StenoLog *log)
+Retention *retention_new(StenoConfig *config, StenoJournal *journal, StenoAudit *audit, const StenoLog *log,
+                         RetentionStore store, gpointer user)
 {
     Retention *retention = g_new0(Retention, 1);
     retention->config = steno_config_ref(config);
     retention->journal = journal;
     retention->audit = audit;
     retention->log = log;
+    retention->store = store;
+    retention->store_user = user;
     retention_look_start(retention);
     return retention;
 }

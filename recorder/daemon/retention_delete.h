@@ -14,26 +14,28 @@
 
 /* The files of one recording in one storage. */
 typedef struct {
-    const StenoSink *sink;
-    char *storage; /* its name */
-    char *root, *key;
-    json_t *files; /* [{"name", "bytes", "sha256"}], those of the manifest that are there; NULL before the look */
+    StenoStore *store;
+    char *key;         /* of the recording's folder */
+    gboolean complete; /* the journal says that all of it is there: its manifest must be */
+    json_t *files;     /* [{"name", "bytes", "sha256"}], those of the manifests that are there; NULL before the look */
 } RetentionPlace;
 
 /*
- * Where the storage's `uri` leads to; it must be a recording's own folder: <root>/<app>/<anything>/<anything>_<id>.
+ * Where the `uri` leads to in the store (referenced); it must be a folder with the recording's id in its name.
  * VERIFY_FAILED when it is not.
  */
-RetentionPlace *retention_place_new(const StenoSink *sink, const char *storage, const char *root, const char *app,
-                                    const char *id, const char *uri, GError **error);
+RetentionPlace *retention_place_new(StenoStore *store, const char *id, const char *uri, gboolean complete,
+                                    GError **error);
 void retention_place_free(RetentionPlace *place);
 
 /*
- * Sets place->files. VERIFY_FAILED: no manifest, one of another recording, or a file that differs. A file that is not
- * there any more is no fault: an earlier deletion that was cut short. *stop (atomic) set: INTERRUPTED.
+ * Sets place->files: those that manifest.json names, or, where a recording never came that far, the manifests of its
+ * sections. VERIFY_FAILED: no manifest, one of another recording or app, or a file that differs. A file that is not
+ * there is no fault: an earlier deletion that was cut short, or a section that another storage took.
  */
-gboolean retention_place_verify(RetentionPlace *place, const char *id, const gint *stop, GError **error);
-/* Removes place->files. One that is gone already is success. */
-gboolean retention_place_remove(const RetentionPlace *place, const gint *stop, GError **error);
+gboolean retention_place_verify(RetentionPlace *place, const char *app, const char *id, GCancellable *cancellable,
+                                GError **error);
+/* Removes place->files. One that is gone already is success. LEGAL_HOLD: a lock of the storage's forbids it. */
+gboolean retention_place_remove(const RetentionPlace *place, GCancellable *cancellable, GError **error);
 
 #endif

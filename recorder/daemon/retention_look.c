@@ -126,8 +126,14 @@ static void on_deleted(gpointer user, const GError *error)
                      row->app, row->id, row->files_bytes);
         return;
     }
+    /* A lock of the storage's: it works as it should. */
+    if (g_error_matches(error, STENO_ERROR, STENO_ERROR_LEGAL_HOLD)) {
+        steno_info(retention->log, "the retention leaves recording %s of the app %s: %s", row->id, row->app,
+                   error->message);
+        leave(look, row->id);
+        return;
+    }
     if (g_error_matches(error, STENO_ERROR, STENO_ERROR_CONFLICT) ||
-        g_error_matches(error, STENO_ERROR, STENO_ERROR_LEGAL_HOLD) ||
         g_error_matches(error, STENO_ERROR, STENO_ERROR_NOT_FOUND) ||
         g_error_matches(error, STENO_ERROR, STENO_ERROR_TOO_MANY_REQUESTS))
         return;
@@ -138,13 +144,29 @@ static void on_deleted(gpointer user, const GError *error)
         pause_look(retention, "too many recordings in a row could not be deleted; look at the storage");
 }
 
+/* Is there an Object Lock of ours that cannot have run out yet? It began when the files were stored. */
+static gboolean is_locked(const Retention *retention, const StenoJournalRecording *row)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach (json_object_get(row->detail, "storages"), i, one) {
+        const char *name = json_string_value(json_object_get(one, "name"));
+        const StenoConfigStorage *settings = steno_config_storage(retention->config, name);
+        if (settings && settings->lock_days > 0 &&
+            g_strcmp0(json_string_value(json_object_get(one, "state")), "stored") == 0 &&
+            steno_clock_wall_us() < row->ended_us + settings->lock_days * DAY_US)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 typedef enum { ROW_PASSED, ROW_BEING_DELETED, ROW_ENDS_PHASE, ROW_ENDS_LOOK } Row;
 
 static Row look_at(Retention *retention, const StenoJournalRecording *row)
 {
     RetentionLook *look = &retention->look;
     gint64 too_old_us = steno_clock_wall_us() - app_of(retention)->retention_days * DAY_US;
-    gboolean kept = retention_is_held(retention, row) || is_left(look, row->id);
+    gboolean kept = retention_is_held(retention, row) || is_left(look, row->id) || is_locked(retention, row);
     if (look->phase == LOOK_KEPT) {
         look->excess_bytes -= kept ? row->files_bytes : 0;
         return ROW_PASSED;

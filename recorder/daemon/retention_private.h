@@ -26,6 +26,8 @@ struct Retention {
     StenoJournal *journal;
     StenoAudit *audit;
     const StenoLog *log;
+    RetentionStore store;
+    gpointer store_user;
     GQueue waiting;    /* of Deletion * */
     GQueue refused;    /* of Deletion *, with an error; answered in the next turn of the main loop */
     Deletion *running; /* or NULL */
