@@ -25,7 +25,8 @@ typedef struct {
     GArray *items;
     guint next;
     gboolean opus, stereo;
-    gboolean goes_on; /* behind a seam: a hole of less than a packet at the beginning is none */
+    /* At a seam, packets end and begin where they do: a hole of less than a packet there is none. */
+    gboolean began_before, goes_on;
     guint unit;       /* samples that silence comes in multiples of */
     gint64 until;     /* silence goes on until there */
     gint64 played;    /* samples that have come out */
@@ -115,12 +116,13 @@ static gboolean audio_next(Feed *feed, AVPacket *packet, GError **error)
     AudioFeed *self = (AudioFeed *)feed;
     if (self->hole.samples == 0 && self->next < self->items->len) {
         const FeedItem *item = &g_array_index(self->items, FeedItem, self->next);
-        if (self->next == 0 ? !self->goes_on || item->pts >= feed_frame(self->feed.stream, item)->samples
+        if (self->next == 0 ? !self->began_before || item->pts >= feed_frame(self->feed.stream, item)->samples
                             : !follows(self, item - 1, item))
             open_hole(self, item->pts);
     } else if (self->hole.samples == 0 && !self->closed) {
         self->closed = TRUE;
-        open_hole(self, self->until);
+        if (!self->goes_on || self->until - self->end >= self->end - self->last)
+            open_hole(self, self->until);
     }
     if (self->hole.samples > 0) {
         put_silence(self, packet);
@@ -147,7 +149,8 @@ Feed *feed_audio_new(Model *model, const PlanStream *stream, gint64 until_us)
     self->feed.free = audio_free;
     self->reader = (FeedReader){.model = model, .stream = stream};
     self->items = feed_items(stream, self->feed.time_base);
-    self->goes_on = model->scope.section > 1;
+    self->began_before = model->scope.section > 1;
+    self->goes_on = model->scope.end_us > 0;
     self->stereo = self->opus && feed_any(stream, FRAME_STEREO);
     self->unit = self->opus ? OPUS_UNIT_SAMPLES : 1;
     self->silence = stream->codec == STENO_CODEC_PCMA ? 0xd5 : 0xff;

@@ -146,6 +146,22 @@ const Clip *clip_make(StenoCodec codec, const char *source, const char *encoder)
     return clip;
 }
 
+const Clip *clip_opus(void)
+{
+    return clip_make(STENO_CODEC_OPUS, "sine=f=440:d=6:r=48000", "-ac 2 -c:a libopus");
+}
+
+const Clip *clip_h264(const char *size)
+{
+    g_autofree char *source = g_strdup_printf("testsrc2=s=%s:r=30:d=4", size);
+    return clip_make(STENO_CODEC_H264, source, SCENE_X264);
+}
+
+const Clip *clip_vp8(void)
+{
+    return clip_make(STENO_CODEC_VP8, SCENE_PICTURES, "-c:v libvpx -b:v 500k -g 30 -deadline realtime -auto-alt-ref 0");
+}
+
 /* ---- captures ---------------------------------------------------------------------------------------------------- */
 
 Scene *scene_open(const char *folder, guint part)
@@ -162,6 +178,8 @@ Scene *scene_open(const char *folder, guint part)
     if (!scene->capture)
         fail_msg("%s", error->message);
     json_decref(recording);
+    scene->announced = json_array();
+    scene->formats = g_hash_table_new(NULL, NULL);
     return scene;
 }
 
@@ -173,7 +191,20 @@ void scene_event(Scene *scene, gint64 at_us, const char *format, ...)
     va_end(arguments);
     assert_non_null(event);
     json_object_set_new(event, "t", json_integer(SCENE_ZERO_US + at_us));
+    static const char *const announced[] = {"participant_joined", "track_added", "clock", NULL};
+    if (g_strv_contains(announced, json_string_value(json_object_get(event, "event"))))
+        json_array_append_new(scene->announced, json_copy(event));
     steno_capture_event(scene->capture, event);
+}
+
+static void finish(Scene *scene)
+{
+    assert_true(steno_capture_finish(scene->capture, NULL));
+    steno_frame_pool_free(scene->pool);
+    json_decref(scene->announced);
+    g_hash_table_unref(scene->formats);
+    g_free(scene->folder);
+    g_free(scene);
 }
 
 void scene_close(Scene *scene, const char *state)
@@ -182,10 +213,25 @@ void scene_close(Scene *scene, const char *state)
         scene_event(scene, 3600 * SCENE_SECOND, "{s:s, s:s, s:n}", "event", "ended", "end_reason", "stopped", "error");
     else if (state)
         scene_event(scene, 3600 * SCENE_SECOND, "{s:s, s:s}", "event", "state", "state", state);
-    assert_true(steno_capture_finish(scene->capture, NULL));
-    steno_frame_pool_free(scene->pool);
-    g_free(scene->folder);
-    g_free(scene);
+    finish(scene);
+}
+
+Scene *scene_rotate(Scene *scene, guint section, gint64 seam_us)
+{
+    Scene *next = scene_open(scene->folder, scene->part + 1);
+    size_t i;
+    json_t *event;
+    json_array_foreach (scene->announced, i, event) {
+        json_t *again = json_copy(event);
+        json_object_set_new(again, "t", json_integer(SCENE_ZERO_US + seam_us));
+        json_array_append(next->announced, event);
+        steno_capture_measurement(next->capture, again);
+    }
+    steno_capture_set_last(scene->capture, json_pack("{s:s, s:I, s:i, s:I}", "event", "rotated", "t",
+                                                     (json_int_t)(SCENE_ZERO_US + seam_us + SCENE_SECOND), "section",
+                                                     (int)section, "seam", (json_int_t)(SCENE_ZERO_US + seam_us)));
+    finish(scene);
+    return next;
 }
 
 void scene_join(Scene *scene, gint64 at_us, const char *id, const char *name)
@@ -240,7 +286,9 @@ guint scene_play(Scene *scene, const Play *play)
     gint64 until_us = play->until_us ? play->until_us : G_MAXINT64, reported_us = G_MININT64 / 2;
     guint pushed = 0;
     gboolean decodable = TRUE;
-    push_format(scene, play->track, clip, SCENE_ZERO_US + play->at_us);
+    gboolean new_here = g_hash_table_add(scene->formats, GUINT_TO_POINTER(play->track));
+    if (new_here || !play->goes_on)
+        push_format(scene, play->track, clip, SCENE_ZERO_US + play->at_us);
     for (guint i = 0; i < clip->frames->len; i++) {
         gint64 pts_us = g_array_index(clip->pts_us, gint64, i);
         gboolean key = g_array_index(clip->keys, gboolean, i);

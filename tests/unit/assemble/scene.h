@@ -20,12 +20,21 @@ typedef struct {
 /* Encodes with ffmpeg, the same clip once a run: `source` is a lavfi graph, `encoder` its options. */
 const Clip *clip_make(StenoCodec codec, const char *source, const char *encoder);
 
+/* The clips that most tests have: 6 s of a tone, 4 s of pictures with a key frame each second. */
+#define SCENE_PICTURES "testsrc2=s=320x180:r=30:d=4"
+#define SCENE_X264 "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -tune zerolatency -g 30 -bf 0"
+const Clip *clip_opus(void);
+const Clip *clip_h264(const char *size);
+const Clip *clip_vp8(void);
+
 /* One part of a capture that is being written. */
 typedef struct {
     char *folder;
     guint part;
     StenoCapture *capture;
     StenoFramePool *pool;
+    json_t *announced;   /* what a part behind a rotation is told again */
+    GHashTable *formats; /* tracks that have had one */
 } Scene;
 
 char *scene_folder(void);
@@ -33,6 +42,8 @@ void scene_remove(const char *folder);
 Scene *scene_open(const char *folder, guint part);
 /* With a state event (NULL: none, as after a crash), and frees. */
 void scene_close(Scene *scene, const char *state);
+/* As a rotation does: closes the part as the last one of its section, and opens the next. */
+Scene *scene_rotate(Scene *scene, guint section, gint64 seam_us);
 void scene_event(Scene *scene, gint64 at_us, const char *format, ...);
 void scene_join(Scene *scene, gint64 at_us, const char *id, const char *name);
 void scene_track(Scene *scene, gint64 at_us, guint track, const char *participant, const char *mid, const Clip *clip);
@@ -48,6 +59,7 @@ typedef struct {
     gint64 offset_us;         /* of the sender's NTP clock */
     gint64 jitter_us;         /* the network's, at most */
     gboolean no_reports;
+    gboolean goes_on; /* from the play before: the track has no new format */
     /* Frames [lost_from, lost_until) are not there; those up to the next key frame cannot be decoded. */
     guint lost_from, lost_until;
 } Play;

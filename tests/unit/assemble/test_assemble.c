@@ -1,11 +1,10 @@
 /* Captures of real clips through the real writer, assembled; what came out is read by ffmpeg and ffprobe. */
-#include "scene.h"
+#include "place.h"
 
-#include "steno/assemble.h"
 #include "steno/base/error.h"
 
 #include <glib/gstdio.h>
-#include <libavformat/avformat.h>
+#include <libavutil/log.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,135 +12,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define VIDEO_SOURCE "testsrc2=s=320x180:r=30:d=4"
-#define X264 "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -tune zerolatency -g 30 -bf 0"
-
-typedef struct {
-    char *capture, *output;
-    json_t *manifest;
-} Place;
-
-static void place_init(Place *place)
-{
-    place->capture = scene_folder();
-    place->output = scene_folder();
-    place->manifest = NULL;
-}
-
-static void place_clear(Place *place)
-{
-    scene_remove(place->capture);
-    scene_remove(place->output);
-    g_free(place->capture);
-    g_free(place->output);
-    json_decref(place->manifest);
-}
-
-static void print_fault(gpointer user, const char *file, const char *words)
-{
-    (void)user;
-    print_message("%s: %s\n", file, words);
-}
-
-static void assemble_with(Place *place, StenoOutputs outputs, StenoAudio audio)
-{
-    StenoAssembleOptions options = {
-        .capture = place->capture, .output = place->output, .outputs = outputs, .audio = audio};
-    GError *error = NULL;
-    json_decref(place->manifest);
-    place->manifest = NULL;
-    if (!steno_assemble(&options, &place->manifest, &error))
-        fail_msg("%s", error->message);
-    if (!steno_verify(place->output, &(StenoVerifyEvents){.fault = print_fault}, NULL, &error))
-        fail_msg("%s", error->message);
-}
-
-static void assemble(Place *place)
-{
-    assemble_with(place, STENO_OUTPUTS_PARTICIPANT, STENO_AUDIO_COPY);
-}
-
-static const json_t *output_of(const Place *place, guint index)
-{
-    const json_t *output = json_array_get(json_object_get(place->manifest, "outputs"), index);
-    assert_non_null(output);
-    return output;
-}
-
-static const json_t *stream_of(const Place *place, guint output, guint stream)
-{
-    const json_t *row = json_array_get(json_object_get(output_of(place, output), "streams"), stream);
-    assert_non_null(row);
-    return row;
-}
-
-static gint64 integer(const json_t *row, const char *name)
-{
-    assert_true(json_is_integer(json_object_get(row, name)));
-    return json_integer_value(json_object_get(row, name));
-}
-
-static char *path_of(const Place *place, guint output)
-{
-    return g_build_filename(place->output, json_string_value(json_object_get(output_of(place, output), "file")), NULL);
-}
-
-/*
- * Every stream decodes without a word. Times are passed on as they are: else ffmpeg rounds them to a constant rate and
- * complains about what it made itself.
- */
-static void decode(const Place *place, guint output)
-{
-    g_autofree char *path = path_of(place, output);
-    g_free(scene_run("ffmpeg -nostdin -v error -xerror -i %s -map 0 -fps_mode passthrough -enc_time_base -1 -f null -",
-                     path));
-}
-
-/* Presentation times of a stream's packets in µs, as a player reads them. */
-static GArray *times_of(const Place *place, guint output, guint stream)
-{
-    g_autofree char *path = path_of(place, output);
-    AVFormatContext *input = NULL;
-    assert_int_equal(avformat_open_input(&input, path, NULL, NULL), 0);
-    GArray *times = g_array_new(FALSE, FALSE, sizeof(gint64));
-    AVPacket *packet = av_packet_alloc();
-    while (av_read_frame(input, packet) >= 0) {
-        if ((guint)packet->stream_index == stream) {
-            gint64 at_us = av_rescale_q(packet->pts, input->streams[stream]->time_base, (AVRational){1, 1000000});
-            g_array_append_val(times, at_us);
-        }
-        av_packet_unref(packet);
-    }
-    av_packet_free(&packet);
-    avformat_close_input(&input);
-    return times;
-}
-
-static gint64 time_at(const GArray *times, guint index)
-{
-    assert_true(index < times->len);
-    return g_array_index(times, gint64, index);
-}
-
-static void assert_near(gint64 found, gint64 wanted, gint64 slack)
-{
-    if (ABS(found - wanted) > slack)
-        fail_msg("%" G_GINT64_FORMAT " is not within %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT, found, slack, wanted);
-}
-
-/* How many samples of sound a player that only counts would have played. */
-static gint64 decoded_samples(const Place *place, guint output)
-{
-    g_autofree char *path = path_of(place, output);
-    g_autofree char *raw = g_build_filename(place->capture, "samples.raw", NULL);
-    /* asetpts: forget all time stamps */
-    g_free(
-        scene_run("ffmpeg -nostdin -v error -y -i %s -map 0:a:0 -af asetpts=N -ac 1 -ar 48000 -f s16le %s", path, raw));
-    GStatBuf status;
-    assert_int_equal(g_stat(raw, &status), 0);
-    return status.st_size / 2;
-}
 
 /* ---- a late picture, for each codec ------------------------------------------------------------------------------ */
 
@@ -156,14 +26,14 @@ static void test_late_video(void **state)
     static const VideoCase cases[] = {
         {STENO_CODEC_VP8, "-c:v libvpx -b:v 500k -g 30 -deadline realtime -auto-alt-ref 0", "webm"},
         {STENO_CODEC_VP9, "-c:v libvpx-vp9 -b:v 500k -g 30 -deadline realtime -cpu-used 8", "webm"},
-        {STENO_CODEC_H264, X264, "mp4"},
+        {STENO_CODEC_H264, SCENE_X264, "mp4"},
         {STENO_CODEC_H265,
          "-pix_fmt yuv420p -c:v libx265 -preset ultrafast -tune zerolatency -x265-params log-level=none", "mp4"},
         {STENO_CODEC_AV1, "-pix_fmt yuv420p -c:v libaom-av1 -usage realtime -cpu-used 8 -g 30", "mp4"},
     };
     const Clip *opus = clip_make(STENO_CODEC_OPUS, "sine=f=440:d=6:r=48000", "-ac 2 -c:a libopus");
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        const Clip *video = clip_make(cases[i].codec, VIDEO_SOURCE, cases[i].encoder);
+        const Clip *video = clip_make(cases[i].codec, SCENE_PICTURES, cases[i].encoder);
         Place place;
         place_init(&place);
         Scene *scene = scene_open(place.capture, 1);
@@ -183,57 +53,32 @@ static void test_late_video(void **state)
                                                    .offset_us = 3600 * SCENE_SECOND,
                                                    .jitter_us = 60000});
         scene_close(scene, "ended");
-        assemble(&place);
+        place_assemble(&place);
         assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 1);
-        const char *file = json_string_value(json_object_get(output_of(&place, 0), "file"));
+        const char *file = json_string_value(json_object_get(place_output(&place, 0), "file"));
         g_autofree char *wanted = g_strdup_printf("Ann.%s", cases[i].container);
         assert_string_equal(file, wanted);
-        assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), pictures);
-        assert_int_equal(integer(stream_of(&place, 0, 1), "frames"), sounds);
-        decode(&place, 0);
-        g_autoptr(GArray) times = times_of(&place, 0, 0);
+        assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"), pictures);
+        assert_int_equal(place_integer(place_stream(&place, 0, 1), "frames"), sounds);
+        place_decode(&place, 0);
+        g_autoptr(GArray) times = place_times(&place, 0, 0);
         assert_int_equal(times->len, pictures);
-        assert_near(time_at(times, 0), 3 * SCENE_SECOND, 4000);
+        place_assert_near(place_time_at(times, 0), 3 * SCENE_SECOND, 4000);
         /* As even as they were: a container of milliseconds rounds. */
         gint64 rounding = strcmp(cases[i].container, "mp4") == 0 ? 30 : 600;
         for (guint f = 1; f < times->len; f++)
-            assert_near(time_at(times, f) - time_at(times, 0), g_array_index(video->pts_us, gint64, f), rounding * 2);
-        g_autoptr(GArray) sound_times = times_of(&place, 0, 1);
-        assert_int_equal(time_at(sound_times, 0), 0);
-        assert_near(integer(stream_of(&place, 0, 1), "first_us"), SCENE_SECOND - 6500, 4000);
-        assert_near(integer(output_of(&place, 0), "duration_us"), 7 * SCENE_SECOND, 40000);
-        assert_near(decoded_samples(&place, 0), 7 * 48000, 1500);
+            place_assert_near(place_time_at(times, f) - place_time_at(times, 0),
+                              g_array_index(video->pts_us, gint64, f), rounding * 2);
+        g_autoptr(GArray) sound_times = place_times(&place, 0, 1);
+        assert_int_equal(place_time_at(sound_times, 0), 0);
+        place_assert_near(place_integer(place_stream(&place, 0, 1), "first_us"), SCENE_SECOND - 6500, 4000);
+        place_assert_near(place_integer(place_output(&place, 0), "duration_us"), 7 * SCENE_SECOND, 40000);
+        place_assert_near(place_samples(&place, 0), 7 * 48000, 1500);
         place_clear(&place);
     }
 }
 
 /* ---- one participant, much happening ----------------------------------------------------------------------------- */
-
-static const Clip *opus_clip(void)
-{
-    return clip_make(STENO_CODEC_OPUS, "sine=f=440:d=6:r=48000", "-ac 2 -c:a libopus");
-}
-
-static const Clip *h264_clip(const char *size)
-{
-    g_autofree char *source = g_strdup_printf("testsrc2=s=%s:r=30:d=4", size);
-    return clip_make(STENO_CODEC_H264, source, X264);
-}
-
-static const Clip *vp8_clip(void)
-{
-    return clip_make(STENO_CODEC_VP8, VIDEO_SOURCE, "-c:v libvpx -b:v 500k -g 30 -deadline realtime -auto-alt-ref 0");
-}
-
-static guint count_gaps(const Place *place, const char *cause)
-{
-    guint count = 0;
-    size_t i;
-    json_t *gap;
-    json_array_foreach (json_object_get(place->manifest, "gaps"), i, gap)
-        count += strcmp(json_string_value(json_object_get(gap, "cause")), cause) == 0;
-    return count;
-}
 
 /* A shared screen with two pictures a second is the last that is heard of a participant: WebM does not say how long. */
 static void test_slow_pictures(void **state)
@@ -247,9 +92,9 @@ static void test_slow_pictures(void **state)
     scene_track(scene, 0, 1, "17", "0", video);
     guint pictures = scene_play(scene, &(Play){.track = 1, .clip = video});
     scene_close(scene, "ended");
-    assemble(&place); /* and verifies */
-    assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), pictures);
-    assert_near(integer(stream_of(&place, 0, 0), "end_us"), 6 * SCENE_SECOND, 5000);
+    place_assemble(&place); /* and verifies */
+    assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"), pictures);
+    place_assert_near(place_integer(place_stream(&place, 0, 0), "end_us"), 6 * SCENE_SECOND, 5000);
     place_clear(&place);
 }
 
@@ -257,8 +102,8 @@ static void test_slow_pictures(void **state)
 static void test_mute_and_rejoin(void **state)
 {
     (void)state;
-    const Clip *opus = opus_clip();
-    const Clip *video = h264_clip("320x180");
+    const Clip *opus = clip_opus();
+    const Clip *video = clip_h264("320x180");
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -274,17 +119,18 @@ static void test_mute_and_rejoin(void **state)
     scene_track(scene, 3 * SCENE_SECOND, 3, "17", "5", video);
     pictures += scene_play(scene, &(Play){.track = 3, .clip = video, .at_us = 3 * SCENE_SECOND, .rtp_base = 1 << 30});
     scene_close(scene, "ended");
-    assemble(&place);
+    place_assemble(&place);
     assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 1);
-    assert_string_equal(json_string_value(json_object_get(output_of(&place, 0), "file")), "Bob_.mp4");
-    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 2);
-    assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), pictures);
-    assert_int_equal(integer(stream_of(&place, 0, 1), "frames"), sounds);
-    assert_near(integer(stream_of(&place, 0, 1), "silence_packets"), 150, 2); /* 2 s, and 1 s at the end */
-    g_autoptr(GArray) times = times_of(&place, 0, 0);
-    assert_near(time_at(times, 30), 3 * SCENE_SECOND, 4000);
-    assert_near(decoded_samples(&place, 0), 7 * 48000, 1500); /* sound goes on in silence to the last picture */
-    decode(&place, 0);
+    assert_string_equal(json_string_value(json_object_get(place_output(&place, 0), "file")), "Bob_.mp4");
+    assert_int_equal(json_array_size(json_object_get(place_output(&place, 0), "streams")), 2);
+    assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"), pictures);
+    assert_int_equal(place_integer(place_stream(&place, 0, 1), "frames"), sounds);
+    place_assert_near(place_integer(place_stream(&place, 0, 1), "silence_packets"), 150,
+                      2); /* 2 s, and 1 s at the end */
+    g_autoptr(GArray) times = place_times(&place, 0, 0);
+    place_assert_near(place_time_at(times, 30), 3 * SCENE_SECOND, 4000);
+    place_assert_near(place_samples(&place, 0), 7 * 48000, 1500); /* sound goes on in silence to the last picture */
+    place_decode(&place, 0);
     const json_t *mutes = json_object_get(json_array_get(json_object_get(place.manifest, "tracks"), 0), "mutes");
     assert_int_equal(json_array_size(mutes), 1);
     place_clear(&place);
@@ -294,8 +140,8 @@ static void test_mute_and_rejoin(void **state)
 static void test_new_source(void **state)
 {
     (void)state;
-    const Clip *opus = opus_clip();
-    const Clip *video = h264_clip("320x180");
+    const Clip *opus = clip_opus();
+    const Clip *video = clip_h264("320x180");
     for (int reports = 0; reports < 2; reports++) {
         Place place;
         place_init(&place);
@@ -311,14 +157,14 @@ static void test_new_source(void **state)
         sounds += scene_play(scene, &sound);
         pictures += scene_play(scene, &picture);
         scene_close(scene, "ended");
-        assemble(&place);
-        assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), pictures);
-        assert_int_equal(integer(stream_of(&place, 0, 1), "frames"), sounds);
-        g_autoptr(GArray) times = times_of(&place, 0, 0);
-        assert_near(time_at(times, 0), 0, 5000);
-        assert_near(time_at(times, 120), 8 * SCENE_SECOND, 5000);
-        assert_near(decoded_samples(&place, 0), 14 * 48000, 1500);
-        decode(&place, 0);
+        place_assemble(&place);
+        assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"), pictures);
+        assert_int_equal(place_integer(place_stream(&place, 0, 1), "frames"), sounds);
+        g_autoptr(GArray) times = place_times(&place, 0, 0);
+        place_assert_near(place_time_at(times, 0), 0, 5000);
+        place_assert_near(place_time_at(times, 120), 8 * SCENE_SECOND, 5000);
+        place_assert_near(place_samples(&place, 0), 14 * 48000, 1500);
+        place_decode(&place, 0);
         place_clear(&place);
     }
 }
@@ -340,16 +186,17 @@ static void test_clock_step(void **state)
             scene,
             &(Play){.track = 1, .clip = opus, .from_us = 5 * SCENE_SECOND, .at_us = 5 * SCENE_SECOND + steps_us[i]});
         scene_close(scene, "ended");
-        assemble(&place);
+        place_assemble(&place);
         guint silence = steps_us[i] > 0 ? 15 : 0; /* 300 ms */
-        assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), before + after);
-        assert_near(integer(stream_of(&place, 0, 0), "silence_packets"), silence, 1);
-        g_autoptr(GArray) times = times_of(&place, 0, 0);
+        assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"), before + after);
+        place_assert_near(place_integer(place_stream(&place, 0, 0), "silence_packets"), silence, 1);
+        g_autoptr(GArray) times = place_times(&place, 0, 0);
         for (guint t = 1; t < times->len; t++)
-            assert_true(time_at(times, t) > time_at(times, t - 1));
-        assert_near(time_at(times, before - 1), (before - 1) * 20000 - 6500, 4000);
-        assert_near(time_at(times, times->len - 1), (before + after - 1) * 20000 - 6500 + steps_us[i], 4000);
-        decode(&place, 0);
+            assert_true(place_time_at(times, t) > place_time_at(times, t - 1));
+        place_assert_near(place_time_at(times, before - 1), (before - 1) * 20000 - 6500, 4000);
+        place_assert_near(place_time_at(times, times->len - 1), (before + after - 1) * 20000 - 6500 + steps_us[i],
+                          4000);
+        place_decode(&place, 0);
         place_clear(&place);
     }
 }
@@ -361,7 +208,7 @@ static void test_layer_switch(void **state)
     static const gint64 back_ticks[] = {0, 5, 1800};
     for (guint codec = 0; codec < 2; codec++)
         for (guint i = 0; i < G_N_ELEMENTS(back_ticks); i++) {
-            const Clip *video = codec ? vp8_clip() : h264_clip("320x180");
+            const Clip *video = codec ? clip_vp8() : clip_h264("320x180");
             Place place;
             place_init(&place);
             Scene *scene = scene_open(place.capture, 1);
@@ -374,22 +221,24 @@ static void test_layer_switch(void **state)
                                                 .at_us = 2 * SCENE_SECOND - SCENE_SECOND / 30,
                                                 .rtp_base = -3000 - back_ticks[i]});
             scene_close(scene, "ended");
-            assemble(&place);
-            assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), frames);
-            g_autoptr(GArray) times = times_of(&place, 0, 0);
+            place_assemble(&place);
+            assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"), frames);
+            g_autoptr(GArray) times = place_times(&place, 0, 0);
             assert_int_equal(times->len, frames);
             for (guint t = 1; t < times->len; t++)
-                assert_true(time_at(times, t) > time_at(times, t - 1));
-            assert_near(time_at(times, 60) - time_at(times, 59), codec ? 1000 : 11, 2); /* the least step of each */
-            assert_near(time_at(times, 61) - time_at(times, 59), 33333 - back_ticks[i] * 100 / 9, 1000);
-            decode(&place, 0);
+                assert_true(place_time_at(times, t) > place_time_at(times, t - 1));
+            place_assert_near(place_time_at(times, 60) - place_time_at(times, 59), codec ? 1000 : 11,
+                              2); /* the least step of each */
+            place_assert_near(place_time_at(times, 61) - place_time_at(times, 59), 33333 - back_ticks[i] * 100 / 9,
+                              1000);
+            place_decode(&place, 0);
             place_clear(&place);
         }
 }
 
 static void check_sizes(const Place *place, const char *first, const char *last)
 {
-    g_autofree char *path = path_of(place, 0);
+    g_autofree char *path = place_path(place, 0);
     g_autofree char *text =
         scene_run("ffprobe -v error -select_streams v:0 -show_entries frame=width,height -of csv=p=0 %s", path);
     g_auto(GStrv) lines = g_strsplit(g_strstrip(text), "\n", -1);
@@ -405,7 +254,7 @@ static void test_resolution_change(void **state)
         StenoCodec codec;
         const char *encoder, *extension;
     } cases[] = {
-        {STENO_CODEC_H264, X264, "mp4"},
+        {STENO_CODEC_H264, SCENE_X264, "mp4"},
         {STENO_CODEC_H265,
          "-pix_fmt yuv420p -c:v libx265 -preset ultrafast -tune zerolatency -x265-params log-level=none", "mp4"},
         {STENO_CODEC_VP8, "-c:v libvpx -b:v 500k -g 30 -deadline realtime -auto-alt-ref 0", "webm"},
@@ -421,13 +270,13 @@ static void test_resolution_change(void **state)
         guint frames = scene_play(scene, &(Play){.track = 1, .clip = small});
         frames += scene_play(scene, &(Play){.track = 1, .clip = large, .at_us = 2 * SCENE_SECOND, .rtp_base = 180000});
         scene_close(scene, "ended");
-        assemble(&place);
+        place_assemble(&place);
         g_autofree char *wanted = g_strdup_printf("17.%s", cases[i].extension);
-        assert_string_equal(json_string_value(json_object_get(output_of(&place, 0), "file")), wanted);
-        assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 1);
-        assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), frames);
+        assert_string_equal(json_string_value(json_object_get(place_output(&place, 0), "file")), wanted);
+        assert_int_equal(json_array_size(json_object_get(place_output(&place, 0), "streams")), 1);
+        assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"), frames);
         check_sizes(&place, "320,180", "640,360");
-        decode(&place, 0);
+        place_decode(&place, 0);
         place_clear(&place);
     }
 }
@@ -436,8 +285,8 @@ static void test_resolution_change(void **state)
 static void test_torn_part(void **state)
 {
     (void)state;
-    const Clip *opus = opus_clip();
-    const Clip *video = vp8_clip();
+    const Clip *opus = clip_opus();
+    const Clip *video = clip_vp8();
     Place place;
     place_init(&place);
     for (guint part = 1; part <= 2; part++) {
@@ -458,36 +307,25 @@ static void test_torn_part(void **state)
     FILE *file = g_fopen(events, "a");
     fputs("{\"garbage\n{\"t\": 17950000", file);
     fclose(file);
-    assemble(&place);
+    place_assemble(&place);
     assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 1);
-    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 2);
-    assert_int_equal(count_gaps(&place, "recorder"), 1);
+    assert_int_equal(json_array_size(json_object_get(place_output(&place, 0), "streams")), 2);
+    assert_int_equal(place_count_gaps(&place, "recorder"), 1);
     assert_int_equal(json_array_size(json_object_get(place.manifest, "problems")), 1); /* the torn last line is none */
     const json_t *parts = json_object_get(json_object_get(place.manifest, "recording"), "parts");
     assert_string_equal(json_string_value(json_object_get(json_array_get(parts, 0), "end")), "torn");
     assert_string_equal(json_string_value(json_object_get(json_array_get(parts, 1), "end")), "clean");
-    assert_near(decoded_samples(&place, 0), 14 * 48000, 1500);
-    decode(&place, 0);
+    place_assert_near(place_samples(&place, 0), 14 * 48000, 1500);
+    place_decode(&place, 0);
     place_clear(&place);
-}
-
-static const json_t *gap_of(const Place *place, const char *cause, guint nth)
-{
-    size_t i;
-    const json_t *gap;
-    json_array_foreach (json_object_get(place->manifest, "gaps"), i, gap)
-        if (strcmp(json_string_value(json_object_get(gap, "cause")), cause) == 0 && nth-- == 0)
-            return gap;
-    fail_msg("no gap: %s", cause);
-    return NULL;
 }
 
 static void expect_gap(const json_t *gap, guint part, gint64 from_us, gint64 until_us)
 {
-    assert_int_equal(integer(gap, "part"), part);
+    assert_int_equal(place_integer(gap, "part"), part);
     assert_true(json_is_null(json_object_get(gap, "track")));
-    assert_near(integer(gap, "from_us") - SCENE_ZERO_US, from_us, 1000);
-    assert_near(integer(gap, "until_us") - SCENE_ZERO_US, until_us, 1000);
+    place_assert_near(place_integer(gap, "from_us") - SCENE_ZERO_US, from_us, 1000);
+    place_assert_near(place_integer(gap, "until_us") - SCENE_ZERO_US, until_us, 1000);
 }
 
 /* Paused for 3 s, then a crash while it is paused again; what was told before the next part is no part of it; and the
@@ -495,7 +333,7 @@ static void expect_gap(const json_t *gap, guint part, gint64 from_us, gint64 unt
 static void test_pause(void **state)
 {
     (void)state;
-    const Clip *opus = opus_clip();
+    const Clip *opus = clip_opus();
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -524,24 +362,21 @@ static void test_pause(void **state)
     scene_event(scene, 8 * SCENE_SECOND, "{s:s, s:s, s:b}", "event", "state", "state", "joining", "early", 1);
     scene_event(scene, 10 * SCENE_SECOND, "{s:s, s:s, s:n, s:b}", "event", "ended", "end_reason", "join-failed",
                 "error", "early", 0);
-    assert_true(steno_capture_finish(scene->capture, NULL));
-    steno_frame_pool_free(scene->pool);
-    g_free(scene->folder);
-    g_free(scene);
-    assemble(&place);
-    expect_gap(gap_of(&place, "paused", 0), 1, 2 * SCENE_SECOND, 5 * SCENE_SECOND);
-    expect_gap(gap_of(&place, "paused", 1), 1, 6 * SCENE_SECOND, 7 * SCENE_SECOND);
-    expect_gap(gap_of(&place, "recorder", 0), 1, 7 * SCENE_SECOND, 10 * SCENE_SECOND);
+    scene_close(scene, NULL);
+    place_assemble(&place);
+    expect_gap(place_gap(&place, "paused", 0), 1, 2 * SCENE_SECOND, 5 * SCENE_SECOND);
+    expect_gap(place_gap(&place, "paused", 1), 1, 6 * SCENE_SECOND, 7 * SCENE_SECOND);
+    expect_gap(place_gap(&place, "recorder", 0), 1, 7 * SCENE_SECOND, 10 * SCENE_SECOND);
     assert_int_equal(json_array_size(json_object_get(place.manifest, "gaps")), 3);
     const json_t *recording = json_object_get(place.manifest, "recording");
     assert_string_equal(json_string_value(json_object_get(recording, "end_reason")), "join-failed");
     const json_t *parts = json_object_get(recording, "parts");
     assert_string_equal(json_string_value(json_object_get(json_array_get(parts, 0), "end")), "torn");
     assert_string_equal(json_string_value(json_object_get(json_array_get(parts, 1), "end")), "clean");
-    assert_near(integer(json_array_get(parts, 0), "from_us"), SCENE_ZERO_US, 1000);
-    assert_near(integer(json_array_get(parts, 1), "from_us"), SCENE_ZERO_US + 10 * SCENE_SECOND, 1000);
-    assert_near(decoded_samples(&place, 0), 6 * 48000, 1500);
-    decode(&place, 0);
+    place_assert_near(place_integer(json_array_get(parts, 0), "from_us"), SCENE_ZERO_US, 1000);
+    place_assert_near(place_integer(json_array_get(parts, 1), "from_us"), SCENE_ZERO_US + 10 * SCENE_SECOND, 1000);
+    place_assert_near(place_samples(&place, 0), 6 * 48000, 1500);
+    place_decode(&place, 0);
     place_clear(&place);
 }
 
@@ -553,10 +388,10 @@ static void test_labels(void **state)
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
     scene_join(scene, 0, "17", "Jon");
-    scene_track(scene, 0, 1, "17", "0", opus_clip());
-    scene_play(scene, &(Play){.track = 1, .clip = opus_clip()});
+    scene_track(scene, 0, 1, "17", "0", clip_opus());
+    scene_play(scene, &(Play){.track = 1, .clip = clip_opus()});
     scene_close(scene, "ended");
-    assemble(&place);
+    place_assemble(&place);
     const json_t *recording = json_object_get(place.manifest, "recording");
     assert_string_equal(json_string_value(json_object_get(recording, "app")), "");
     assert_int_equal(json_object_size(json_object_get(recording, "labels")), 0);
@@ -567,7 +402,7 @@ static void test_labels(void **state)
     json_object_set_new(asked, "labels", json_pack("{s:s, s:i}", "case", "17", "number", 17));
     assert_int_equal(json_dump_file(asked, path, 0), 0);
     json_decref(asked);
-    assemble(&place);
+    place_assemble(&place);
     recording = json_object_get(place.manifest, "recording");
     assert_string_equal(json_string_value(json_object_get(recording, "app")), "clinic");
     assert_string_equal(json_string_value(json_object_get(recording, "platform_name")), "janus-1");
@@ -581,7 +416,7 @@ static void test_labels(void **state)
 static void test_lost_frames(void **state)
 {
     (void)state;
-    const Clip *video = vp8_clip();
+    const Clip *video = clip_vp8();
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -590,14 +425,15 @@ static void test_lost_frames(void **state)
     guint frames = scene_play(scene, &(Play){.track = 1, .clip = video, .lost_from = 40, .lost_until = 43});
     assert_int_equal(frames, 117);
     scene_close(scene, "ended");
-    assemble(&place);
-    assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), 120 - 20); /* 40 to 59: the next key frame is 60 */
+    place_assemble(&place);
+    assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"),
+                     120 - 20); /* 40 to 59: the next key frame is 60 */
     const json_t *gap = json_array_get(json_object_get(place.manifest, "gaps"), 0);
-    assert_int_equal(count_gaps(&place, "no-keyframe"), 1);
-    assert_int_equal(integer(gap, "frames"), 17);
-    assert_near(integer(gap, "from_us") - SCENE_ZERO_US, 43 * SCENE_SECOND / 30, 4000);
-    assert_near(integer(gap, "until_us") - SCENE_ZERO_US, 2 * SCENE_SECOND, 4000);
-    decode(&place, 0);
+    assert_int_equal(place_count_gaps(&place, "no-keyframe"), 1);
+    assert_int_equal(place_integer(gap, "frames"), 17);
+    place_assert_near(place_integer(gap, "from_us") - SCENE_ZERO_US, 43 * SCENE_SECOND / 30, 4000);
+    place_assert_near(place_integer(gap, "until_us") - SCENE_ZERO_US, 2 * SCENE_SECOND, 4000);
+    place_decode(&place, 0);
     place_clear(&place);
 }
 
@@ -605,9 +441,9 @@ static void test_lost_frames(void **state)
 static void test_screen_share(void **state)
 {
     (void)state;
-    const Clip *camera = h264_clip("320x180");
-    const Clip *screen = h264_clip("640x360");
-    const Clip *opus = opus_clip();
+    const Clip *camera = clip_h264("320x180");
+    const Clip *screen = clip_h264("640x360");
+    const Clip *opus = clip_opus();
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -619,18 +455,19 @@ static void test_screen_share(void **state)
     scene_play(scene, &(Play){.track = 2, .clip = camera});
     scene_play(scene, &(Play){.track = 3, .clip = screen, .at_us = SCENE_SECOND});
     scene_close(scene, "ended");
-    assemble(&place);
+    place_assemble(&place);
     assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 1);
-    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 3);
-    assert_true(json_is_true(json_object_get(stream_of(&place, 0, 0), "default")));
-    assert_true(json_is_false(json_object_get(stream_of(&place, 0, 1), "default")));
-    g_autoptr(GArray) times = times_of(&place, 0, 1);
-    assert_near(time_at(times, 0), SCENE_SECOND, 4000);
-    decode(&place, 0);
-    assemble_with(&place, STENO_OUTPUTS_TRACK, STENO_AUDIO_COPY); /* replaces: the verification finds nothing foreign */
+    assert_int_equal(json_array_size(json_object_get(place_output(&place, 0), "streams")), 3);
+    assert_true(json_is_true(json_object_get(place_stream(&place, 0, 0), "default")));
+    assert_true(json_is_false(json_object_get(place_stream(&place, 0, 1), "default")));
+    g_autoptr(GArray) times = place_times(&place, 0, 1);
+    place_assert_near(place_time_at(times, 0), SCENE_SECOND, 4000);
+    place_decode(&place, 0);
+    place_assemble_with(&place, STENO_OUTPUTS_TRACK,
+                        STENO_AUDIO_COPY); /* replaces: the verification finds nothing foreign */
     assert_int_equal(json_array_size(json_object_get(place.manifest, "outputs")), 3);
     for (guint i = 0; i < 3; i++)
-        decode(&place, i);
+        place_decode(&place, i);
     place_clear(&place);
 }
 
@@ -638,8 +475,8 @@ static void test_screen_share(void **state)
 static void test_mixtures(void **state)
 {
     (void)state;
-    const Clip *vp8 = vp8_clip();
-    const Clip *h264 = h264_clip("320x180");
+    const Clip *vp8 = clip_vp8();
+    const Clip *h264 = clip_h264("320x180");
     const Clip *pcmu = clip_make(STENO_CODEC_PCMU, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_mulaw");
     const Clip *pcma = clip_make(STENO_CODEC_PCMA, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_alaw");
     Place place;
@@ -655,14 +492,14 @@ static void test_mixtures(void **state)
     scene_play(scene, &(Play){.track = 2, .clip = pcmu, .at_us = SCENE_SECOND});
     scene_play(scene, &(Play){.track = 3, .clip = pcma, .at_us = SCENE_SECOND});
     scene_close(scene, "ended");
-    assemble(&place);
-    assert_string_equal(json_string_value(json_object_get(output_of(&place, 0), "file")), "Same.mkv");
-    assert_string_equal(json_string_value(json_object_get(output_of(&place, 1), "file")), "same-18.mka");
-    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 3);
-    decode(&place, 0);
-    decode(&place, 1);
-    assert_near(decoded_samples(&place, 0), 8 * 48000, 2000);
-    assert_near(decoded_samples(&place, 1), 7 * 48000, 1500);
+    place_assemble(&place);
+    assert_string_equal(json_string_value(json_object_get(place_output(&place, 0), "file")), "Same.mkv");
+    assert_string_equal(json_string_value(json_object_get(place_output(&place, 1), "file")), "same-18.mka");
+    assert_int_equal(json_array_size(json_object_get(place_output(&place, 0), "streams")), 3);
+    place_decode(&place, 0);
+    place_decode(&place, 1);
+    place_assert_near(place_samples(&place, 0), 8 * 48000, 2000);
+    place_assert_near(place_samples(&place, 1), 7 * 48000, 1500);
     place_clear(&place);
 }
 
@@ -670,8 +507,8 @@ static void test_mixtures(void **state)
 static void test_aac(void **state)
 {
     (void)state;
-    const Clip *opus = opus_clip();
-    const Clip *video = h264_clip("320x180");
+    const Clip *opus = clip_opus();
+    const Clip *video = clip_h264("320x180");
     const Clip *pcmu = clip_make(STENO_CODEC_PCMU, "sine=f=440:d=6:r=8000", "-ac 1 -c:a pcm_mulaw");
     Place place;
     place_init(&place);
@@ -684,12 +521,12 @@ static void test_aac(void **state)
     scene_play(scene, &(Play){.track = 2, .clip = video});
     scene_play(scene, &(Play){.track = 3, .clip = pcmu, .at_us = 8 * SCENE_SECOND});
     scene_close(scene, "ended");
-    assemble_with(&place, STENO_OUTPUTS_PARTICIPANT, STENO_AUDIO_AAC);
-    assert_string_equal(json_string_value(json_object_get(output_of(&place, 0), "file")), "Fay.mp4");
-    assert_int_equal(json_array_size(json_object_get(output_of(&place, 0), "streams")), 2);
-    decode(&place, 0);
-    assert_near(decoded_samples(&place, 0), 14 * 48000, 2048);
-    g_autofree char *path = path_of(&place, 0);
+    place_assemble_with(&place, STENO_OUTPUTS_PARTICIPANT, STENO_AUDIO_AAC);
+    assert_string_equal(json_string_value(json_object_get(place_output(&place, 0), "file")), "Fay.mp4");
+    assert_int_equal(json_array_size(json_object_get(place_output(&place, 0), "streams")), 2);
+    place_decode(&place, 0);
+    place_assert_near(place_samples(&place, 0), 14 * 48000, 2048);
+    g_autofree char *path = place_path(&place, 0);
     g_autofree char *text =
         scene_run("sh -c \"ffmpeg -nostdin -hide_banner -i %s -map 0:a -af silencedetect=n=-40dB:d=0.5 -f null - "
                   "2>&1 | grep -o 'silence_[a-z]*: [0-9.]*' | cut -d' ' -f2\"",
@@ -698,7 +535,7 @@ static void test_aac(void **state)
     static const double told[] = {0, 1, 1, 7, 8, 1}; /* from, until, how long, twice */
     assert_int_equal(g_strv_length(lines), G_N_ELEMENTS(told));
     for (guint i = 0; i < G_N_ELEMENTS(told); i++)
-        assert_near((gint64)(g_ascii_strtod(lines[i], NULL) * 1e6), (gint64)(told[i] * 1e6), 20000);
+        place_assert_near((gint64)(g_ascii_strtod(lines[i], NULL) * 1e6), (gint64)(told[i] * 1e6), 20000);
     place_clear(&place);
 }
 
@@ -707,7 +544,7 @@ static void test_b_frames(void **state)
 {
     (void)state;
     const Clip *video =
-        clip_make(STENO_CODEC_H264, VIDEO_SOURCE, "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 30 -bf 2");
+        clip_make(STENO_CODEC_H264, SCENE_PICTURES, "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 30 -bf 2");
     Place place;
     place_init(&place);
     Scene *scene = scene_open(place.capture, 1);
@@ -715,13 +552,13 @@ static void test_b_frames(void **state)
     scene_track(scene, 0, 1, "17", "0", video);
     guint frames = scene_play(scene, &(Play){.track = 1, .clip = video, .at_us = SCENE_SECOND, .no_reports = TRUE});
     scene_close(scene, "ended");
-    assemble(&place);
-    assert_int_equal(integer(stream_of(&place, 0, 0), "frames"), frames);
-    decode(&place, 0);
-    g_autoptr(GArray) times = times_of(&place, 0, 0);
+    place_assemble(&place);
+    assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"), frames);
+    place_decode(&place, 0);
+    g_autoptr(GArray) times = place_times(&place, 0, 0);
     for (guint i = 1; i < times->len; i++)
-        assert_near(time_at(times, i) - time_at(times, 0),
-                    g_array_index(video->pts_us, gint64, i) - g_array_index(video->pts_us, gint64, 0), 60);
+        place_assert_near(place_time_at(times, i) - place_time_at(times, 0),
+                          g_array_index(video->pts_us, gint64, i) - g_array_index(video->pts_us, gint64, 0), 60);
     place_clear(&place);
 }
 
@@ -739,9 +576,9 @@ static char *hashes(const Place *place)
 
 static void make_everything(Place *place)
 {
-    const Clip *opus = opus_clip();
-    const Clip *vp8 = vp8_clip();
-    const Clip *h264 = h264_clip("320x180");
+    const Clip *opus = clip_opus();
+    const Clip *vp8 = clip_vp8();
+    const Clip *h264 = clip_h264("320x180");
     Scene *scene = scene_open(place->capture, 1);
     for (int i = 0; i < 2; i++) {
         g_autofree char *id = g_strdup_printf("%d", 17 + i);
@@ -762,16 +599,16 @@ static void test_same_bytes(void **state)
     place_init(&place);
     make_everything(&place);
     for (int audio = STENO_AUDIO_COPY; audio <= STENO_AUDIO_AAC; audio++) {
-        assemble_with(&place, STENO_OUTPUTS_PARTICIPANT, (StenoAudio)audio);
+        place_assemble_with(&place, STENO_OUTPUTS_PARTICIPANT, (StenoAudio)audio);
         g_autofree char *first = hashes(&place);
         Place other = {.output = scene_folder()};
         g_autofree char *elsewhere = scene_folder();
         other.capture = g_build_filename(elsewhere, "a much longer name of a folder", NULL);
         g_free(scene_run("cp -r %s '%s'", place.capture, other.capture));
-        assemble_with(&other, STENO_OUTPUTS_PARTICIPANT, (StenoAudio)audio);
+        place_assemble_with(&other, STENO_OUTPUTS_PARTICIPANT, (StenoAudio)audio);
         g_autofree char *second = hashes(&other);
         assert_string_equal(first, second);
-        assemble_with(&place, STENO_OUTPUTS_PARTICIPANT, (StenoAudio)audio);
+        place_assemble_with(&place, STENO_OUTPUTS_PARTICIPANT, (StenoAudio)audio);
         g_autofree char *third = hashes(&place);
         assert_string_equal(first, third);
         place_clear(&other);
@@ -798,7 +635,7 @@ static void expect_fault(const Place *place)
 
 static void expect_sound(const Place *place)
 {
-    assert_true(steno_verify(place->output, &(StenoVerifyEvents){.fault = print_fault}, NULL, NULL));
+    assert_true(steno_verify(place->output, &(StenoVerifyEvents){.fault = place_print_fault}, NULL, NULL));
 }
 
 /* Every change is found, and what is put back is sound again. */
@@ -808,9 +645,9 @@ static void test_tampering(void **state)
     Place place;
     place_init(&place);
     make_everything(&place);
-    assemble(&place);
+    place_assemble(&place);
     for (guint i = 0; i < 3; i++) {
-        g_autofree char *path = i < 2 ? path_of(&place, i) : g_build_filename(place.output, "manifest.json", NULL);
+        g_autofree char *path = i < 2 ? place_path(&place, i) : g_build_filename(place.output, "manifest.json", NULL);
         g_autofree char *data = NULL;
         gsize bytes;
         assert_true(g_file_get_contents(path, &data, &bytes, NULL));
@@ -836,14 +673,14 @@ static void test_tampering(void **state)
     for (guint i = 0; i < G_N_ELEMENTS(lies); i++) {
         json_t *manifest = json_deep_copy(place.manifest);
         json_t *output = json_array_get(json_object_get(manifest, "outputs"), 0);
-        json_object_set_new(output, lies[i], json_integer(integer(output, lies[i]) + 500000));
+        json_object_set_new(output, lies[i], json_integer(place_integer(output, lies[i]) + 500000));
         assert_int_equal(json_dump_file(manifest, path, 0), 0);
         expect_fault(&place);
         json_decref(manifest);
     }
     json_t *stream =
         json_array_get(json_object_get(json_array_get(json_object_get(place.manifest, "outputs"), 1), "streams"), 0);
-    json_object_set_new(stream, "packets", json_integer(integer(stream, "packets") + 1));
+    json_object_set_new(stream, "packets", json_integer(place_integer(stream, "packets") + 1));
     assert_int_equal(json_dump_file(place.manifest, path, 0), 0);
     expect_fault(&place);
     place_clear(&place);
