@@ -1,9 +1,10 @@
 /* The retention: only what is too old or too much goes, proven first; nothing else does. */
 #include "retention_private.h"
 
+#include "sink.h"
+
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
-#include "steno/storage.h"
 
 #include <glib/gstdio.h>
 #include <setjmp.h>
@@ -19,8 +20,9 @@
 #define FILE_BYTES 1000
 
 typedef struct {
-    char *folder, *root, *audit_path;
+    char *folder, *root, *archive, *audit_path;
     StenoConfig *config;
+    StenoStore *primary, *second;
     StenoJournal *journal;
     StenoAudit *audit;
     Retention *retention;
@@ -36,6 +38,7 @@ static int setup(void **state)
     StenoJournalHow how;
     fixture->folder = g_dir_make_tmp("steno-retention-XXXXXX", NULL);
     fixture->root = g_build_filename(fixture->folder, "root", NULL);
+    fixture->archive = g_build_filename(fixture->folder, "archive", NULL);
     fixture->audit_path = g_build_filename(fixture->folder, "audit.jsonl", NULL);
     g_autofree char *journal = g_build_filename(fixture->folder, "journal.sqlite", NULL);
     assert_int_equal(g_mkdir(fixture->root, 0755), 0);
@@ -61,6 +64,8 @@ static int teardown(void **state)
 {
     Fixture *fixture = *state;
     retention_free(fixture->retention);
+    steno_store_unref(fixture->primary);
+    steno_store_unref(fixture->second);
     steno_config_unref(fixture->config);
     steno_journal_close(fixture->journal);
     steno_audit_close(fixture->audit);
@@ -68,23 +73,56 @@ static int teardown(void **state)
     g_clear_error(&fixture->answer);
     g_free(fixture->folder);
     g_free(fixture->root);
+    g_free(fixture->archive);
     g_free(fixture->audit_path);
     g_free(fixture);
     return 0;
 }
 
-static void start(Fixture *fixture, const char *app_settings)
+/* The second storage's: a local one whose objects may be locked. */
+static gboolean locked;
+
+static gboolean remove_unless_locked(gpointer state, const char *key, gboolean folders, GCancellable *cancellable,
+                                     GError **error)
 {
+    if (locked)
+        return steno_error_set(error, STENO_ERROR_LEGAL_HOLD, "%s is locked until 2030-01-01", key);
+    return steno_sink_local.remove(state, key, folders, cancellable, error);
+}
+
+static StenoStore *find_store(gpointer user, const char *name)
+{
+    Fixture *fixture = user;
+    return strcmp(name, "primary") == 0 ? fixture->primary : strcmp(name, "archive") == 0 ? fixture->second : NULL;
+}
+
+static void start_with(Fixture *fixture, const char *app_settings, const char *archive_settings)
+{
+    static StenoSink sink;
     g_autoptr(GError) error = NULL;
     g_autofree char *path = g_build_filename(fixture->folder, "steno.conf", NULL);
-    g_autofree char *text = g_strdup_printf("storages = ( { name = \"primary\"; root = \"%s\"; } );\n"
-                                            "apps = ( { name = \"other\"; }, { name = \"clinic\"; %s } );\n",
-                                            fixture->root, app_settings);
+    g_autofree char *text =
+        g_strdup_printf("state_dir = \"%s/none\";\n"
+                        "storages = ( { name = \"primary\"; root = \"%s\"; },\n"
+                        "{ name = \"archive\"; root = \"%s\"; %s } );\n"
+                        "apps = ( { name = \"other\"; }, { name = \"clinic\"; %s } );\n",
+                        fixture->folder, fixture->root, fixture->archive, archive_settings, app_settings);
     assert_true(g_file_set_contents(path, text, -1, NULL));
     fixture->config = steno_config_load(path, &error);
     if (!fixture->config)
         fail_msg("%s", error->message);
-    fixture->retention = retention_new(fixture->config, fixture->journal, fixture->audit, NULL);
+    sink = steno_sink_local;
+    sink.remove = remove_unless_locked;
+    locked = FALSE;
+    fixture->primary = steno_store_open(fixture->config, steno_config_storage(fixture->config, "primary"), NULL);
+    fixture->second = store_open_sink(&sink, fixture->config, steno_config_storage(fixture->config, "archive"), NULL);
+    assert_true(fixture->primary && fixture->second);
+    fixture->retention = retention_new(fixture->config, fixture->journal, fixture->audit, NULL, find_store, fixture);
+}
+
+static void start(Fixture *fixture, const char *app_settings)
+{
+    start_with(fixture, app_settings, "");
 }
 
 static char *folder_of(const Fixture *fixture, const char *app, const char *id)
@@ -338,10 +376,11 @@ static void set_uri(Fixture *fixture, const char *id, const char *folder)
 /* Also when what lies there could be proven. */
 static void only_the_recordings_own_folder_is_one(void **state)
 {
-    static const char *const folders[] = {
-        "root/other/room/x_01A", "root/clinic/x_01A",        "root/clinic/a/b/x_01A", "root/clinic/room/x_01AB",
-        "root/clinic/room/01A",  "rooted/clinic/room/x_01A", "clinic/room/x_01A",     "root/clinic/../y/x_01A",
-        "root/clinic/./x_01A",   "root/clinic//x_01A",       "root/../z/room/x_01A",  "root"};
+    static const char *const folders[] = {"root/clinic/room/x_01AB", "root/clinic/room/x01A",
+                                          "root/clinic/room",        "rooted/clinic/room/x_01A",
+                                          "clinic/room/x_01A",       "root/clinic/../y/x_01A",
+                                          "root/clinic/./x_01A",     "root/clinic//x_01A",
+                                          "root/../z/room/x_01A",    "root"};
     Fixture *fixture = *state;
     start(fixture, "");
     add_recording(fixture, "clinic", "01A", 0, NULL);
@@ -527,6 +566,141 @@ static void a_storage_that_is_not_there_ends_the_look(void **state)
     assert_false(is_there(fixture, "01R029"));
 }
 
+/* ---- several storages -------------------------------------------------------------------------------------------- */
+
+static char *archived(const Fixture *fixture, const char *id, const char *name)
+{
+    return g_strdup_printf("%s/media/%s/%s", fixture->archive, id, name);
+}
+
+/* The recording is in the archive, too: these files, by a manifest of this name. */
+static void archive(Fixture *fixture, const char *id, const char *state, const char *manifest_name, json_t *outputs)
+{
+    g_autoptr(StenoJournalRecording) row = row_of(fixture, id);
+    g_autofree char *manifest_path = archived(fixture, id, manifest_name);
+    g_autofree char *uri = g_strdup_printf("file://%s/media/%s/", fixture->archive, id);
+    json_t *manifest = json_pack("{s:{s:s, s:s}, s:o}", "recording", "id", id, "app", "clinic", "outputs", outputs);
+    assert_int_equal(json_dump_file(manifest, manifest_path, 0), 0);
+    json_decref(manifest);
+    json_t *storages = json_object_get(row->detail, "storages");
+    if (json_array_size(storages) == 1)
+        json_array_append_new(storages, json_pack("{s:s, s:s, s:s}", "name", "archive", "state", state, "uri", uri));
+    assert_true(steno_journal_recording_save(fixture->journal, row, NULL));
+}
+
+static json_t *make_archived(Fixture *fixture, const char *id, const char *name)
+{
+    g_autofree char *folder = archived(fixture, id, "");
+    assert_int_equal(g_mkdir_with_parents(folder, 0755), 0);
+    return make_file(folder, name);
+}
+
+static gboolean is_archived(Fixture *fixture, const char *id, const char *name)
+{
+    g_autofree char *path = archived(fixture, id, name);
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+static void files_go_from_every_storage(void **state)
+{
+    Fixture *fixture = *state;
+    start(fixture, "");
+    add_recording(fixture, "clinic", "01A", 0, NULL);
+    archive(
+        fixture, "01A", "stored", "manifest.json",
+        json_pack("[o, o]", make_archived(fixture, "01A", "alice.webm"), make_archived(fixture, "01A", "bob.webm")));
+    json_decref(make_archived(fixture, "01A", "manifest.json.sig"));
+    assert_int_equal(ask(fixture, "01A"), 0);
+    assert_false(is_there(fixture, "01A"));
+    assert_false(is_archived(fixture, "01A", "alice.webm") || is_archived(fixture, "01A", "bob.webm"));
+    assert_true(is_archived(fixture, "01A", "manifest.json") && is_archived(fixture, "01A", "manifest.json.sig"));
+    g_autoptr(StenoJournalRecording) row = row_of(fixture, "01A");
+    const json_t *second = json_array_get(json_object_get(row->detail, "storages"), 1);
+    assert_string_equal(json_string_value(json_object_get(second, "state")), "deleted");
+    assert_int_equal(count_audited(fixture, "\"stage\":\"begin\""), 2);
+    assert_int_equal(count_audited(fixture, "\"storage\":\"archive\""), 1);
+}
+
+static void one_wrong_copy_keeps_them_all(void **state)
+{
+    Fixture *fixture = *state;
+    start(fixture, "");
+    add_recording(fixture, "clinic", "01A", 0, NULL);
+    archive(fixture, "01A", "stored", "manifest.json", json_pack("[o]", make_archived(fixture, "01A", "alice.webm")));
+    g_autofree char *alice = archived(fixture, "01A", "alice.webm");
+    g_autofree char *other = g_strnfill(FILE_BYTES, 'x');
+    assert_true(g_file_set_contents(alice, other, -1, NULL));
+    assert_int_equal(ask(fixture, "01A"), STENO_ERROR_VERIFY_FAILED);
+    assert_true(is_there(fixture, "01A") && is_archived(fixture, "01A", "alice.webm"));
+}
+
+/* It took a section and then nothing more: there is no manifest of the whole. */
+static void sections_of_a_storage_that_failed_go_too(void **state)
+{
+    Fixture *fixture = *state;
+    start(fixture, "");
+    add_recording(fixture, "clinic", "01A", 0, NULL);
+    archive(fixture, "01A", "failed", "manifest.001.json",
+            json_pack("[o]", make_archived(fixture, "01A", "alice.001.webm")));
+    archive(fixture, "01A", "failed", "manifest.002.json",
+            json_pack("[o]", make_archived(fixture, "01A", "alice.002.webm")));
+    json_decref(make_archived(fixture, "01A", "unproven.webm"));
+    assert_int_equal(ask(fixture, "01A"), 0);
+    assert_false(is_there(fixture, "01A"));
+    assert_false(is_archived(fixture, "01A", "alice.001.webm") || is_archived(fixture, "01A", "alice.002.webm"));
+    assert_true(is_archived(fixture, "01A", "manifest.001.json") && is_archived(fixture, "01A", "unproven.webm"));
+}
+
+static void the_manifest_of_another_app_proves_nothing(void **state)
+{
+    Fixture *fixture = *state;
+    start(fixture, "");
+    add_recording(fixture, "other", "01A", 0, NULL);
+    archive(fixture, "01A", "stored", "manifest.json", json_pack("[o]", make_archived(fixture, "01A", "alice.webm")));
+    assert_int_equal(ask(fixture, "01A"), STENO_ERROR_VERIFY_FAILED);
+    assert_true(is_archived(fixture, "01A", "alice.webm"));
+}
+
+static void what_a_storage_has_locked_stays_everywhere(void **state)
+{
+    Fixture *fixture = *state;
+    start_with(fixture, "retention_days = 10;", "lock_legal_hold = true;");
+    for (guint i = 0; i < 2 * RETENTION_FAILURES_MAX; i++) {
+        g_autofree char *id = g_strdup_printf("01R%02u", i);
+        add_recording(fixture, "clinic", id, 20, NULL);
+        archive(fixture, id, "stored", "manifest.json", json_pack("[o]", make_archived(fixture, id, "alice.webm")));
+    }
+    locked = TRUE;
+    assert_int_equal(ask(fixture, "01R00"), STENO_ERROR_LEGAL_HOLD);
+    assert_non_null(strstr(fixture->answer->message, "until 2030-01-01"));
+    assert_true(is_there(fixture, "01R00") && is_archived(fixture, "01R00", "alice.webm"));
+    /* They are no reason to stop, and are asked for once a day. */
+    look(fixture);
+    assert_int_equal(fixture->retention->look.paused_mono_us, 0);
+    assert_int_equal(g_hash_table_size(fixture->retention->look.left), 2 * RETENTION_FAILURES_MAX);
+    locked = FALSE;
+    look(fixture);
+    assert_true(is_there(fixture, "01R01"));
+    g_hash_table_remove_all(fixture->retention->look.left);
+    look(fixture);
+    assert_false(is_there(fixture, "01R01") || is_archived(fixture, "01R01", "alice.webm"));
+}
+
+/* While lock_days have not passed nothing is even tried. */
+static void what_cannot_be_unlocked_yet_is_not_tried(void **state)
+{
+    Fixture *fixture = *state;
+    start_with(fixture, "retention_days = 10;", "lock_mode = \"governance\"; lock_days = 30;");
+    add_recording(fixture, "clinic", "01A", 20, NULL);
+    add_recording(fixture, "clinic", "01B", 40, NULL);
+    archive(fixture, "01A", "stored", "manifest.json", json_pack("[o]", make_archived(fixture, "01A", "alice.webm")));
+    archive(fixture, "01B", "stored", "manifest.json", json_pack("[o]", make_archived(fixture, "01B", "alice.webm")));
+    look(fixture);
+    assert_true(is_there(fixture, "01A"));
+    assert_false(is_there(fixture, "01B"));
+    assert_int_equal(g_hash_table_size(fixture->retention->look.left), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +715,12 @@ int main(void)
         TEST(a_hold_that_comes_while_files_are_read_counts),
         TEST(one_is_deleted_once_and_the_end_answers_all),
         TEST(what_is_too_old_goes),
+        TEST(files_go_from_every_storage),
+        TEST(one_wrong_copy_keeps_them_all),
+        TEST(sections_of_a_storage_that_failed_go_too),
+        TEST(the_manifest_of_another_app_proves_nothing),
+        TEST(what_a_storage_has_locked_stays_everywhere),
+        TEST(what_cannot_be_unlocked_yet_is_not_tried),
         TEST(the_oldest_goes_when_there_is_too_much),
         TEST(many_pages_are_gone_through),
         TEST(what_could_not_be_proven_is_left_for_a_day),
