@@ -182,12 +182,22 @@ static void read_packets(const Place *place, guint output, guint stream, Packets
     avformat_close_input(&input);
 }
 
-static void expect_same_packets(const Packets *a, const Packets *b, gint64 slack_us)
+/* A packet that begins before its section does cannot be put there; the next ones are in their places again. */
+static gint64 slack_at(gint64 at_us)
 {
-    assert_int_equal(a->data->len, b->data->len);
-    for (guint i = 0; i < a->data->len; i++) {
-        assert_true(g_bytes_equal(a->data->pdata[i], b->data->pdata[i]));
-        place_assert_near(g_array_index(a->at_us, gint64, i), g_array_index(b->at_us, gint64, i), slack_us);
+    for (guint i = 0; i < G_N_ELEMENTS(seams_us); i++)
+        if (ABS(at_us - SCENE_ZERO_US - seams_us[i]) < 2 * OPUS_PACKET_US)
+            return OPUS_PACKET_US / 2;
+    return 2500;
+}
+
+static void expect_same_packets(const Packets *sections, const Packets *joined)
+{
+    assert_int_equal(sections->data->len, joined->data->len);
+    for (guint i = 0; i < joined->data->len; i++) {
+        gint64 at_us = g_array_index(joined->at_us, gint64, i);
+        assert_true(g_bytes_equal(sections->data->pdata[i], joined->data->pdata[i]));
+        place_assert_near(g_array_index(sections->at_us, gint64, i), at_us, slack_at(at_us));
     }
 }
 
@@ -261,8 +271,7 @@ static void test_packets(void **state)
             read_packets(&place, i / 2, i % 2, &sections[i / 2][i % 2]);
     }
     for (guint i = 0; i < 4; i++) {
-        /* Where the first packet begins before the seam it cannot be put there; the next one is in its place. */
-        expect_same_packets(&sections[i / 2][i % 2], &all[i / 2][i % 2], 10000);
+        expect_same_packets(&sections[i / 2][i % 2], &all[i / 2][i % 2]);
         packets_clear(&sections[i / 2][i % 2]);
         packets_clear(&all[i / 2][i % 2]);
     }
@@ -610,6 +619,9 @@ static void test_no_keyframe_at_seam(void **state)
 
 /* ---- damage ------------------------------------------------------------------------------------------------------ */
 
+/* More than any frame has. */
+#define DAMAGE_BYTES 30000
+
 static void take_problem(gpointer user, const char *words)
 {
     g_ptr_array_add(user, g_strdup(words));
@@ -632,12 +644,12 @@ static void test_damage(void **state)
         g_autofree char *data = NULL;
         gsize bytes;
         assert_true(g_file_get_contents(path, &data, &bytes, NULL));
-        memset(data + (where ? bytes - 6000 : bytes / 2), 0, 6000);
+        memset(data + (where ? bytes - DAMAGE_BYTES : bytes / 2), 0, DAMAGE_BYTES);
         assert_true(g_file_set_contents(path, data, (gssize)bytes, NULL));
         place_assemble(&place); /* and verifies: it is no fault of the files */
         assert_true(place_integer(place_stream(&place, 0, 0), "frames") < frames);
-        assert_int_equal(place_count_gaps(&place, "damaged"), 1);
-        const json_t *gap = place_gap(&place, "damaged", 0);
+        guint gaps = place_count_gaps(&place, "damaged"); /* more than one where something between could be read */
+        const json_t *gap = place_gap(&place, "damaged", gaps - 1);
         assert_int_equal(json_is_null(json_object_get(gap, "until_us")), where);
         place_decode(&place, 0); /* no picture refers to one that is missing */
         g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
