@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static const StenoSink *const sinks[] = {&steno_sink_local};
+static const StenoSink *const sinks[] = {&steno_sink_local, &steno_sink_s3};
 
 struct StenoStore {
     gatomicrefcount references;
