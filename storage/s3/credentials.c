@@ -144,13 +144,15 @@ static gboolean was_interrupted(const GError *error)
            g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
 }
 
-/* With the lock, which is given away meanwhile. TRUE when the other's fetch ended well, or says nothing about ours. */
-static gboolean wait_for_other(S3Credentials *credentials, GCancellable *cancellable, GError **error)
+/* With the lock, which is given away meanwhile. FALSE when the other's failure is ours, too. */
+static gboolean wait_for_other(S3Credentials *credentials, const S3Keys *refused, GCancellable *cancellable,
+                               GError **error)
 {
     guint64 round = credentials->round;
     while (credentials->round == round && !g_cancellable_is_cancelled(cancellable))
         g_cond_wait(&credentials->changed, &credentials->lock);
-    if (credentials->round == round || !credentials->failure || was_interrupted(credentials->failure))
+    if (credentials->round == round || !credentials->failure || was_interrupted(credentials->failure) ||
+        need_of(credentials, refused) != NEED_NOW)
         return TRUE;
     g_propagate_error(error, g_error_copy(credentials->failure));
     return FALSE;
@@ -207,7 +209,7 @@ static S3Keys *get(S3Credentials *credentials, const S3Keys *refused, GCancellab
         if (need == NEED_NOTHING || (need == NEED_SOON && credentials->fetching))
             return s3_keys_ref(credentials->keys);
         if (credentials->fetching) {
-            if (!wait_for_other(credentials, cancellable, error))
+            if (!wait_for_other(credentials, refused, cancellable, error))
                 return NULL;
             continue;
         }

@@ -26,8 +26,8 @@ typedef struct S3Credentials S3Credentials;
 
 /*
  * How credentials reach a server: the store's own guarded request (addresses, TLS, proxy), so that none goes anywhere
- * else. Blocking. *body is the answer's (at most 64 KiB; the callee wipes it). Returns the HTTP status, 0 with an
- * error.
+ * else. Blocking. *answer is the answer's body (at most 64 KiB; the caller wipes it, whose only reference it should
+ * be). Returns the HTTP status, 0 with an error.
  */
 typedef struct {
     guint (*request)(gpointer user, const char *method, const char *url, const char *const *headers /* "Name: value" */,

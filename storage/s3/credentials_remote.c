@@ -24,7 +24,20 @@ static void *fail(GError **error, gint code, const char *words)
     return NULL;
 }
 
-static S3Span span_of_bytes(GBytes *bytes)
+/* An answer with secrets in it. */
+typedef GBytes Answer;
+
+static void answer_free(Answer *answer)
+{
+    gsize bytes = 0;
+    gpointer data = g_bytes_unref_to_data(answer, &bytes);
+    if (data)
+        steno_secret_wipe(data, bytes);
+    g_free(data);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Answer, answer_free)
+
+static S3Span span_of_bytes(Answer *bytes)
 {
     gsize n = 0;
     const char *data = g_bytes_get_data(bytes, &n);
@@ -40,7 +53,7 @@ static gint code_of_status(guint status)
 }
 
 static guint ask(const S3Source *source, const char *method, const char *url, const char *const *headers,
-                 const char *body, GBytes **answer, GError **error)
+                 const char *body, Answer **answer, GError **error)
 {
     guint status =
         source->http->request(source->http->user, method, url, headers, body, answer, source->cancellable, error);
@@ -51,7 +64,7 @@ static guint ask(const S3Source *source, const char *method, const char *url, co
 }
 
 /* Keys of what came back. */
-static S3Keys *keys_of_answer(guint status, GBytes *answer, S3Keys *(*parse)(S3Span, GError **), GError **error)
+static S3Keys *keys_of_answer(guint status, Answer *answer, S3Keys *(*parse)(S3Span, GError **), GError **error)
 {
     g_autoptr(GError) local_error = NULL;
     g_autoptr(S3Keys) keys = parse(span_of_bytes(answer), &local_error);
@@ -103,7 +116,7 @@ S3Keys *s3_source_web_identity(const S3Source *source, GError **error)
     g_autofree char *url = token ? sts_url(settings, error) : NULL;
     if (!url)
         return NULL;
-    g_autoptr(GBytes) answer = NULL;
+    g_autoptr(Answer) answer = NULL;
     char *body = sts_body(settings, token);
     guint status = ask(source, "POST", url, headers, body, &answer, error);
     s3_wipe_free(body);
@@ -178,7 +191,7 @@ S3Keys *s3_source_container(const S3Source *source, GError **error)
     if (!url || !container_authorization(&authorization, error))
         return NULL;
     const char *const headers[] = {"Accept: application/json", authorization, NULL};
-    g_autoptr(GBytes) answer = NULL;
+    g_autoptr(Answer) answer = NULL;
     guint status = ask(source, "GET", url, headers, NULL, &answer, error);
     s3_wipe_free(authorization);
     if (!status)
@@ -196,7 +209,7 @@ static char *imds_token(const S3Source *source, const char *base, GError **error
 {
     static const char *const headers[] = {IMDS_TOKEN_TTL, NULL};
     g_autofree char *url = g_strdup_printf("%s/latest/api/token", base);
-    g_autoptr(GBytes) answer = NULL;
+    g_autoptr(Answer) answer = NULL;
     guint status = ask(source, "PUT", url, headers, "", &answer, error);
     if (!status)
         return NULL;
@@ -213,7 +226,7 @@ static char *imds_token(const S3Source *source, const char *base, GError **error
 static char *imds_role(const S3Source *source, const char *base, const char *const *headers, GError **error)
 {
     g_autofree char *url = g_strdup_printf("%s" IMDS_ROLES, base);
-    g_autoptr(GBytes) answer = NULL;
+    g_autoptr(Answer) answer = NULL;
     guint status = ask(source, "GET", url, headers, NULL, &answer, error);
     if (!status)
         return NULL;
@@ -238,7 +251,7 @@ S3Keys *s3_source_imds(const S3Source *source, GError **error)
         return NULL;
     const char *const headers[] = {token, NULL};
     g_autofree char *url = imds_role(source, base, headers, error);
-    g_autoptr(GBytes) answer = NULL;
+    g_autoptr(Answer) answer = NULL;
     guint status = url ? ask(source, "GET", url, headers, NULL, &answer, error) : 0;
     s3_wipe_free(token);
     if (!status)

@@ -1,5 +1,7 @@
 #include "sign.h"
 
+#include "credentials_source.h"
+
 #include "steno/base/clock.h"
 
 #include <openssl/evp.h>
@@ -12,14 +14,37 @@
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
+/* What has a session token in it: wiped when it is freed, and made in one piece, so that no shorter copy stays behind.
+ */
+typedef char Wiped;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wiped, s3_wipe_free)
+
+/* kept: one more that is not encoded. */
+static char *encode(const char *text, char kept)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *encoded = g_malloc(3 * strlen(text) + 1), *out = encoded;
+    for (const guchar *p = (const guchar *)text; *p; p++) {
+        if (g_ascii_isalnum(*p) || strchr("-._~", *p) || *p == (guchar)kept) {
+            *out++ = (char)*p;
+        } else {
+            *out++ = '%';
+            *out++ = digits[*p >> 4];
+            *out++ = digits[*p & 15];
+        }
+    }
+    *out = '\0';
+    return encoded;
+}
+
 char *s3_encode(const char *text)
 {
-    return g_uri_escape_bytes((const guint8 *)text, strlen(text), NULL);
+    return encode(text, '~');
 }
 
 char *s3_encode_path(const char *path)
 {
-    return g_uri_escape_bytes((const guint8 *)path, strlen(path), "/");
+    return encode(path, '/');
 }
 
 char *s3_date(gint64 wall_us)
@@ -37,7 +62,7 @@ static void canonical_clear(gpointer item)
 {
     Canonical *canonical = item;
     g_free(canonical->name);
-    g_free(canonical->value);
+    s3_wipe_free(canonical->value);
 }
 
 static GArray *canonical_array(void)
@@ -45,6 +70,17 @@ static GArray *canonical_array(void)
     GArray *array = g_array_new(FALSE, FALSE, sizeof(Canonical));
     g_array_set_clear_func(array, canonical_clear);
     return array;
+}
+
+/* Room for all names and values with their separators. */
+static GString *room_for(const GArray *array)
+{
+    gsize bytes = 2;
+    for (guint i = 0; i < array->len; i++) {
+        const Canonical *one = &g_array_index(array, Canonical, i);
+        bytes += strlen(one->name) + strlen(one->value) + 2;
+    }
+    return g_string_sized_new(bytes);
 }
 
 static gint by_name_and_value(gconstpointer a, gconstpointer b)
@@ -71,11 +107,15 @@ static void add_encoded(GArray *array, const S3Pair *pairs)
 
 static char *sorted_query(GArray *parameters)
 {
-    GString *query = g_string_new(NULL);
+    GString *query = room_for(parameters);
     g_array_sort(parameters, by_name_and_value);
     for (guint i = 0; i < parameters->len; i++) {
         const Canonical *one = &g_array_index(parameters, Canonical, i);
-        g_string_append_printf(query, "%s%s=%s", i ? "&" : "", one->name, one->value);
+        if (i)
+            g_string_append_c(query, '&');
+        g_string_append(query, one->name);
+        g_string_append_c(query, '=');
+        g_string_append(query, one->value);
     }
     return g_string_free(query, FALSE);
 }
@@ -92,7 +132,7 @@ char *s3_encode_query(const S3Pair *query)
 /* Without white space around it, and one space for each run of it inside. */
 static char *trimmed(const char *value)
 {
-    GString *text = g_string_new(NULL);
+    GString *text = g_string_sized_new(strlen(value) + 1);
     for (const char *p = value; *p; p++) {
         if (!g_ascii_isspace(*p))
             g_string_append_c(text, *p);
@@ -108,20 +148,23 @@ static char *trimmed(const char *value)
 static char *canonical_headers(const S3Pair *headers, char **names)
 {
     g_autoptr(GArray) sorted = canonical_array();
-    GString *lines = g_string_new(NULL), *signed_names = g_string_new(NULL);
+    GString *signed_names = g_string_new(NULL);
     for (guint i = 0; headers && headers[i].name; i++) {
         Canonical one = {g_ascii_strdown(headers[i].name, -1), trimmed(headers[i].value ? headers[i].value : ""), i};
         g_array_append_val(sorted, one);
     }
+    GString *lines = room_for(sorted);
     g_array_sort(sorted, by_name_and_place);
     for (guint i = 0; i < sorted->len; i++) {
         const Canonical *one = &g_array_index(sorted, Canonical, i);
-        if (i > 0 && strcmp(one[-1].name, one->name) == 0) {
-            g_string_append_printf(lines, ",%s", one->value);
-            continue;
+        gboolean again = i > 0 && strcmp(one[-1].name, one->name) == 0;
+        if (!again) {
+            g_string_append_printf(signed_names, "%s%s", i ? ";" : "", one->name);
+            g_string_append(lines, i ? "\n" : "");
+            g_string_append(lines, one->name);
         }
-        g_string_append_printf(lines, "%s%s:%s", i ? "\n" : "", one->name, one->value);
-        g_string_append_printf(signed_names, "%s%s", i ? ";" : "", one->name);
+        g_string_append_c(lines, again ? ',' : ':');
+        g_string_append(lines, one->value);
     }
     g_string_append_c(lines, '\n');
     *names = g_string_free(signed_names, FALSE);
@@ -131,7 +174,7 @@ static char *canonical_headers(const S3Pair *headers, char **names)
 static char *signed_headers(const S3Pair *headers)
 {
     char *names = NULL;
-    g_free(canonical_headers(headers, &names));
+    s3_wipe_free(canonical_headers(headers, &names));
     return names;
 }
 
@@ -140,9 +183,9 @@ static char *signed_headers(const S3Pair *headers)
 static char *canonical_request(const S3ToSign *request, const char *query)
 {
     g_autofree char *names = NULL;
-    g_autofree char *headers = canonical_headers(request->headers, &names);
-    return g_strdup_printf("%s\n%s\n%s\n%s\n%s\n%s", request->method, request->path[0] ? request->path : "/", query,
-                           headers, names, request->payload_sha256_hex);
+    g_autoptr(Wiped) headers = canonical_headers(request->headers, &names);
+    return g_strjoin("\n", request->method, request->path[0] ? request->path : "/", query, headers, names,
+                     request->payload_sha256_hex, NULL);
 }
 
 /* "20261122/us-east-1/s3/aws4_request" */
@@ -154,7 +197,7 @@ static char *scope(const S3ToSign *request)
 
 static char *string_to_sign(const S3ToSign *request, const char *query)
 {
-    g_autofree char *canonical = canonical_request(request, query);
+    g_autoptr(Wiped) canonical = canonical_request(request, query);
     g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, canonical, -1);
     g_autofree char *date = s3_date(request->wall_us);
     g_autofree char *where = scope(request);
@@ -175,7 +218,7 @@ static char *signature(const S3ToSign *request, const S3Keys *keys, const char *
     g_autofree char *text = string_to_sign(request, query);
     g_autofree char *date = s3_date(request->wall_us);
     gsize first_bytes = strlen(KEY_PREFIX) + steno_secret_bytes(keys->secret_access_key);
-    char *first = g_malloc(first_bytes);
+    guint8 *first = g_malloc(first_bytes);
     memcpy(first, KEY_PREFIX, strlen(KEY_PREFIX));
     memcpy(first + strlen(KEY_PREFIX), steno_secret_data(keys->secret_access_key),
            steno_secret_bytes(keys->secret_access_key));
@@ -236,7 +279,7 @@ char *s3_presign_query(const S3ToSign *request, const S3Keys *keys, guint expire
     g_autoptr(GArray) parameters = canonical_array();
     add_encoded(parameters, request->query);
     add_encoded(parameters, ours);
-    g_autofree char *query = sorted_query(parameters);
+    g_autoptr(Wiped) query = sorted_query(parameters);
     g_autofree char *made = signature(request, keys, query);
     return g_strdup_printf("%s&X-Amz-Signature=%s", query, made);
 }
