@@ -24,7 +24,7 @@ void config_check_fault(ConfigLoad *load, const ConfigThing *thing, const Config
                       "%s", words);
 }
 
-gboolean config_check_given(const ConfigThing *thing, const ConfigKey *key)
+static gboolean is_given(const ConfigThing *thing, const ConfigKey *key)
 {
     return thing->places[key - config_keys()].line != 0;
 }
@@ -40,7 +40,7 @@ static const char *name_of(const ConfigThing *thing)
 static void check_required(ConfigLoad *load, const ConfigThing *thing)
 {
     for (const ConfigKey *key = config_keys(); key->name; key++) {
-        if (key->section == thing->section && config_key_is_required(key) && !config_check_given(thing, key))
+        if (key->section == thing->section && config_key_is_required(key) && !is_given(thing, key))
             config_check_fault(load, thing, key, "is missing, but must be given: %s", key->words);
     }
 }
@@ -164,7 +164,7 @@ static void check_limits(ConfigLoad *load, const ConfigThing *thing)
     const StenoConfigLimits *limits = thing->object;
     if (limits->refuse_below_percent >= limits->finish_below_percent)
         return;
-    if (config_check_given(thing, config_key_find(CONFIG_SECTION_LIMITS, "refuse_below_percent")))
+    if (is_given(thing, config_key_find(CONFIG_SECTION_LIMITS, "refuse_below_percent")))
         FAULT(load, thing, LIMITS, refuse_below_percent,
               "is %" G_GINT64_FORMAT ", but must be at least finish_below_percent (%" G_GINT64_FORMAT
               "): what is begun would be finished at once",

@@ -11,8 +11,6 @@
 void config_check_fault(ConfigLoad *load, const ConfigThing *thing, const ConfigKey *key, const char *format, ...)
     G_GNUC_PRINTF(4, 5);
 
-gboolean config_check_given(const ConfigThing *thing, const ConfigKey *key);
-
 /* An entry of storages. */
 void config_check_storage(ConfigLoad *load, const ConfigThing *thing);
 

@@ -64,11 +64,33 @@ static void check_name(const char *name)
 static void check_numbers(ConfigSection section, gpointer object)
 {
     for (const ConfigKey *key = config_keys(); key->name; key++) {
-        if (key->section != section || (key->kind != CONFIG_KIND_INT && key->kind != CONFIG_KIND_BYTES))
+        if (key->section != section ||
+            (key->kind != CONFIG_KIND_INT && key->kind != CONFIG_KIND_BYTES && key->kind != CONFIG_KIND_DURATION))
             continue;
         gint64 number = *CONFIG_MEMBER(gint64, object, key);
         require(number >= key->minimum && number <= key->maximum);
     }
+}
+
+/* What the storage room takes for granted. */
+static void check_storage(const StenoConfigStorage *storage)
+{
+    gboolean is_s3 = strcmp(storage->type, "s3") == 0;
+    check_name(storage->name);
+    require(is_s3 ? storage->bucket != NULL : storage->root != NULL);
+    require(!storage->root || storage->root[0] == '/');
+    require(!storage->key || (g_str_has_suffix(storage->key, "/{file}") && strstr(storage->key, "{recording}") &&
+                              storage->key[0] != '/' && storage->key[0] != '.' && !strstr(storage->key, "//") &&
+                              !strstr(storage->key, "/../")));
+    require(storage->mode && (g_ascii_strtoull(storage->mode, NULL, 8) & 0602) == 0600);
+    require(!storage->upload_window || strlen(storage->upload_window) == strlen("20:00-06:00"));
+    for (char **tag = storage->tags; *tag; tag++)
+        require(strchr(*tag, '=') > *tag);
+    if (!is_s3)
+        return;
+    require(!storage->endpoint || g_ascii_strncasecmp(storage->endpoint, "https://", 8) == 0 || storage->allow_http);
+    require((strcmp(storage->encryption, "customer") == 0) == (storage->customer_key_file != NULL));
+    require((strcmp(storage->lock_mode, "none") == 0) == (storage->lock_days == 0));
 }
 
 static void check_config(StenoConfig *config)
@@ -93,6 +115,8 @@ static void check_config(StenoConfig *config)
             require(steno_config_storage(config, *name) != NULL);
         require(!app->webhook || steno_config_webhook(config, app->webhook));
     }
+    for (guint i = 0; i < config->storages->len; i++)
+        check_storage(config->storages->pdata[i]);
     for (guint i = 0; i < config->webhooks->len; i++) {
         const StenoConfigWebhook *webhook = config->webhooks->pdata[i];
         require(g_ascii_strncasecmp(webhook->url, "https://", 8) == 0 || webhook->allow_http);

@@ -46,7 +46,7 @@ static const struct {
     {"\nbogus = 1;", "steno.conf:2: 'bogus' is not known, but must be one of: instance, state_dir, "},
     {"api = {\n bogus = 1;\n};", "steno.conf:2: api: 'bogus' is not known, but must be one of: listen, "},
     {"storages = ( { name = \"a\"; root = \"/a\"; }, { name = \"b\";\n root = \"/b\"; url = \"x\"; } );",
-     "steno.conf:2: storages: 'url' is not known, but must be one of: name, type, root"},
+     "steno.conf:2: storages: 'url' is not known, but must be one of: name, type, key, "},
     {"rate_per_s = 1;", "steno.conf:1: 'rate_per_s' is not known"},
     /* Types. */
     {"instance = 1;", "steno.conf:1: instance: is a whole number, but must be text in quotes"},
@@ -170,6 +170,88 @@ static const struct {
      "steno.conf:1: webhooks.url: holds a user or password"},
     {"webhooks = ( { name = \"w\"; url = \"https://h/\"; events = [ \"recording.done\" ]; } );",
      "steno.conf:1: webhooks.events: is 'recording.done', but must be one of: recording.started, "},
+/* Storages. */
+#define STORAGE(text) "storages = ( { name = \"s\"; " text " } );"
+#define S3(text) STORAGE("type = \"s3\"; bucket = \"b\"; " text)
+    {STORAGE(""), "steno.conf:1: storages.root: is missing, but must be given (type \"local\")"},
+    {STORAGE("type = \"s3\";"), "steno.conf:1: storages.bucket: is missing, but must be given (type \"s3\")"},
+    {STORAGE("type = \"ftp\"; root = \"/r\";"), "steno.conf:1: storages.type: is 'ftp', but must be one of: local, s3"},
+    {S3("endpoint = \"http://h\";"), "steno.conf:1: storages.endpoint: is no https:// URL, but must be (or allow_http"},
+    {S3("endpoint = \"h:443\";"), "steno.conf:1: storages.endpoint: is no https:// URL"},
+    {S3("endpoint = \"https://AK:hush@h\";"), "steno.conf:1: storages.endpoint: holds a user or password"},
+    {S3("endpoint = \"https://h?hush=1\";"), "steno.conf:1: storages.endpoint: has a query"},
+    {S3("endpoint = \"https://h/b\";"),
+     "steno.conf:1: storages.endpoint: has a path, but must be SCHEME://HOST[:PORT]"},
+    {S3("sts_endpoint = \"http://h\";"), "steno.conf:1: storages.sts_endpoint: is no https:// URL"},
+    {S3("container_endpoint = \"x\";"), "steno.conf:1: storages.container_endpoint: is no http:// or https:// URL"},
+    {S3("imds_endpoint = \"http://h/x\";"), "steno.conf:1: storages.imds_endpoint: has a path"},
+    {S3("proxy = \"http://u:hush@h\";"), "steno.conf:1: storages.proxy: holds a user or password"},
+    {S3("credentials = [ \"file\" ];"), "steno.conf:1: storages.credentials: has \"file\", but access_key_file is not"},
+    {S3("credentials = [ \"aws\" ];"), "steno.conf:1: storages.credentials: is 'aws', but must be one of: file, "},
+    {S3("credentials = [ \"web-identity\" ]; role_arn = \"r\";"),
+     "steno.conf:1: storages.credentials: has \"web-identity\", but role_arn and web_identity_token_file are not both"},
+    {S3("encryption = \"customer\";"), "steno.conf:1: storages.encryption: is \"customer\", but customer_key_file is"},
+    {S3("kms_key_id = \"k\";"), "steno.conf:1: storages.kms_key_id: is given, but encryption is \"none\", not \"kms\""},
+    {S3("lock_mode = \"compliance\";"), "steno.conf:1: storages.lock_mode: is \"compliance\", but lock_days is not"},
+    {S3("lock_days = 1;"), "steno.conf:1: storages.lock_days: is given, but lock_mode is \"none\""},
+    {S3("region = \"eu-1\"; allow_regions = [ \"us-1\" ];"),
+     "steno.conf:1: storages.allow_regions: does not have the region itself, 'eu-1'"},
+    {S3("tags = [ \"a\" ];"), "steno.conf:1: storages.tags: is 'a', but must be NAME=VALUE"},
+    {S3("tags = [ \"=a\" ];"), "steno.conf:1: storages.tags: is '=a', but must be NAME=VALUE"},
+    {S3("tags = [ \"aws:a=b\" ];"), "steno.conf:1: storages.tags: is 'aws:a=b', but must be NAME=VALUE"},
+    {S3("tags = [ \"a=b&c\" ];"), "steno.conf:1: storages.tags: is 'a=b&c', but must be NAME=VALUE"},
+    {S3("part_bytes = \"1M\";"), "steno.conf:1: storages.part_bytes: is 1048576, but must be 5242880 to 5368709120"},
+    {STORAGE("root = \"/r\"; mode = \"640\";"), "steno.conf:1: storages.mode: is '640', but must be permissions"},
+    {STORAGE("root = \"/r\"; mode = \"0646\";"), "steno.conf:1: storages.mode: is '0646', but must be"},
+    {STORAGE("root = \"/r\"; mode = \"0440\";"), "steno.conf:1: storages.mode: is '0440', but must be"},
+    {STORAGE("root = \"/r\"; mode = \"0680\";"), "steno.conf:1: storages.mode: is '0680', but must be"},
+    {STORAGE("root = \"/r\"; mode = \"4640\";"), "steno.conf:1: storages.mode: is '4640', but must be"},
+    {STORAGE("root = \"/r\"; upload_window = \"20:00\";"),
+     "steno.conf:1: storages.upload_window: is '20:00', but must be HH:MM-HH:MM"},
+    {STORAGE("root = \"/r\"; upload_window = \"24:00-06:00\";"),
+     "steno.conf:1: storages.upload_window: is '24:00-06:00'"},
+    {STORAGE("root = \"/r\"; upload_window = \"20:60-06:00\";"),
+     "steno.conf:1: storages.upload_window: is '20:60-06:00'"},
+    {STORAGE("root = \"/r\"; upload_window = \"20:00-06:0x\";"),
+     "steno.conf:1: storages.upload_window: is '20:00-06:0x'"},
+    {STORAGE("root = \"/r\"; upload_window = \"20:00-20:00\";"),
+     "steno.conf:1: storages.upload_window: is '20:00-20:00'"},
+#define KEY(key) STORAGE("root = \"/r\"; key = \"" key "\";")
+    {KEY("{recording}"), "steno.conf:1: storages.key: does not end with /{file}, but must be as in"},
+    {KEY("{file}"), "steno.conf:1: storages.key: does not end with /{file}"},
+    {KEY("{recording}/x{file}"), "steno.conf:1: storages.key: does not end with /{file}"},
+    {KEY("{app}/{file}"), "steno.conf:1: storages.key: has no {recording}"},
+    {KEY("{recording}/{recording}/{file}"), "steno.conf:1: storages.key: has {recording} twice"},
+    {KEY("{recording}/{file}/{file}"), "steno.conf:1: storages.key: has a word that is not known"},
+    {KEY("{Recording}/{recording}/{file}"), "steno.conf:1: storages.key: has a word that is not known"},
+    {KEY("{recording/{file}"), "steno.conf:1: storages.key: has a word that is not known"},
+    {KEY("/{recording}/{file}"), "steno.conf:1: storages.key: has a step that is not safe"},
+    {KEY("a//{recording}/{file}"), "steno.conf:1: storages.key: has a step that is not safe"},
+    {KEY("../{recording}/{file}"), "steno.conf:1: storages.key: has a step that is not safe"},
+    {KEY("./{recording}/{file}"), "steno.conf:1: storages.key: has a step that is not safe"},
+    {KEY("nul/{recording}/{file}"), "steno.conf:1: storages.key: has a step that is not safe"},
+    {KEY("{recording}./{file}"), "steno.conf:1: storages.key: has a step that is not safe"},
+    {KEY("a:b/{recording}/{file}"), "steno.conf:1: storages.key: has a step that is not safe"},
+    {KEY("{app}{channel}{channel}{recording}/{file}"),
+     "steno.conf:1: storages.key: has a step that can become longer than 255 bytes"},
+    {KEY("{channel}/{channel}/{channel}/{channel}/{channel}/{channel}/{channel}/{channel}/{recording}/{file}"),
+     "steno.conf:1: storages.key: can become longer than 1024 bytes"},
+    /* Spans of time. */
+    {"apps = ( { name = \"a\"; rotate = \"1w\"; } );",
+     "steno.conf:1: apps.rotate: is '1w', but must be a whole number of"},
+    {"apps = ( { name = \"a\"; rotate = \"1.5h\"; } );", "steno.conf:1: apps.rotate: is '1.5h', but must be"},
+    {"apps = ( { name = \"a\"; rotate = \"m\"; } );", "steno.conf:1: apps.rotate: is 'm', but must be"},
+    {"apps = ( { name = \"a\"; rotate = \"60 m\"; } );", "steno.conf:1: apps.rotate: is '60 m', but must be"},
+    {"apps = ( { name = \"a\"; rotate = \"\"; } );", "steno.conf:1: apps.rotate: is '', but must be"},
+    {"apps = ( { name = \"a\"; rotate = \"8d\"; } );", "steno.conf:1: apps.rotate: is 691200, but must be 0 to 604800"},
+    {"apps = ( { name = \"a\"; rotate = -1; } );", "steno.conf:1: apps.rotate: is -1, but must be 0 to 604800"},
+    {"apps = ( { name = \"a\"; rotate = \"9223372036854775807d\"; } );", "steno.conf:1: apps.rotate: is '92233"},
+    {"apps = ( { name = \"a\"; rotate = true; } );", "steno.conf:1: apps.rotate: is true or false, but must be"},
+    {"apps = ( { name = \"a\"; store = \"some\"; } );", "steno.conf:1: apps.store: is 'some', but must be one of"},
+    /* Timestamps. */
+    {"timestamp_url = \"tsa.example.com\";", "steno.conf:1: timestamp_url: is no http:// or https:// URL"},
+    {"timestamp_url = \"https://u:hush@tsa\";", "steno.conf:1: timestamp_url: holds a user or password"},
+    {"\ntimestamp_required = true;", "steno.conf:2: timestamp_required: is true without timestamp_url"},
     /* Files. */
     {"api = { client_ca_file = \"/nonexistent/ca.pem\"; };",
      "steno.conf:1: api.client_ca_file: '/nonexistent/ca.pem' cannot be read: No such file or directory"},
@@ -225,6 +307,25 @@ static void certificate_and_key_come_together(void **state)
         first, "steno.conf:1: api.certificate_file: is given without private_key_file, but must be given with it");
     assert_string_equal(
         second, "steno.conf:2: api.private_key_file: is given without certificate_file, but must be given with it");
+}
+
+/* Who gives a key of the customer's means that it is used. */
+static void a_storages_files_come_together(void **state)
+{
+    static const struct {
+        const char *setting, *fault;
+    } rows[] = {
+        {"customer_key_file", "is given, but encryption is \"none\", not \"customer\""},
+        {"client_certificate_file", "is given without client_key_file, but must be with it"},
+        {"client_key_file", "is given without client_certificate_file, but must be with it"},
+    };
+    g_autofree char *file = folder_write_mode(*state, "pem", "-", 0600);
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *text = g_strdup_printf(S3("%s = \"%s\";"), rows[i].setting, file);
+        g_autofree char *message = folder_refuse(*state, text);
+        g_autofree char *wanted = g_strdup_printf("steno.conf:1: storages.%s: %s", rows[i].setting, rows[i].fault);
+        assert_string_equal(message, wanted);
+    }
 }
 
 /* A fault in one file does not hide the ones in the others; each is told where it is. */
@@ -345,6 +446,7 @@ int main(void)
         IN_FOLDER(every_fault_is_told),
         IN_FOLDER(secret_files_of_others_are_refused),
         IN_FOLDER(certificate_and_key_come_together),
+        IN_FOLDER(a_storages_files_come_together),
         IN_FOLDER(all_faults_are_told_at_once),
         IN_FOLDER(broken_files_have_no_echo),
         IN_FOLDER(files_that_are_none_are_refused),

@@ -71,6 +71,80 @@ static void values_are_read(void **state)
     assert_null(steno_config_webhook(config, "j"));
 }
 
+static void storages_are_read(void **state)
+{
+    g_autofree char *secret = folder_write_mode(*state, "secret", "AK\nhush\n", 0600);
+    g_autofree char *text = g_strdup_printf(
+        "storages = ( { name = \"local\"; root = \"/srv/recordings\"; mode = \"0664\"; group = \"media\";\n"
+        "    min_free_bytes = \"10G\"; upload_window = \"20:00-06:00\"; key = \"{recording}/{file}\"; },\n"
+        "  { name = \"s3\"; type = \"s3\"; bucket = \"rec\"; endpoint = \"https://[2001:db8::1]:9000/\";\n"
+        "    credentials = [ \"file\", \"web-identity\" ]; access_key_file = \"%s\"; role_arn = \"r\";\n"
+        "    web_identity_token_file = \"/t\"; lock_mode = \"governance\"; lock_days = 30;\n"
+        "    tags = [ \"a=\", \"Ärzte:x=1+1 @/_\" ]; allow_regions = [ \"eu-1\", \"us-east-1\" ];\n"
+        "    key = \"v1 {app}/{channel}/{date}/{time}-{recording}/media/{file}\"; max_bytes_per_s = \"5M\"; } )\n"
+        "apps = ( { name = \"a\"; }, { name = \"b\"; rotate = \"2h\"; store = \"first\"; },\n"
+        "  { name = \"c\"; rotate = 90; }, { name = \"d\"; rotate = \"0\"; rotate_join = true; },\n"
+        "  { name = \"e\"; rotate = \"45s\"; }, { name = \"f\"; rotate = \"1d\"; } )\n"
+        "platforms = ( { name = \"j\"; url = \"https://h/\"; } )\n"
+        "timestamp_url = \"http://tsa.example.com/?x=y\"; timestamp_required = true\n",
+        secret);
+    g_autoptr(StenoConfig) config = folder_load(*state, text);
+    assert_int_equal(config->notes->len, 0);
+    const StenoConfigStorage *local = steno_config_storage(config, "local"), *s3 = steno_config_storage(config, "s3");
+    assert_string_equal(local->type, "local");
+    assert_string_equal(local->mode, "0664");
+    assert_int_equal(local->min_free_bytes, 10 * G_GINT64_CONSTANT(1073741824));
+    assert_string_equal(s3->credentials[1], "web-identity");
+    assert_string_equal(s3->tags[1], "Ärzte:x=1+1 @/_");
+    assert_int_equal(s3->part_bytes, 16 * 1024 * 1024);
+    assert_int_equal(s3->max_bytes_per_s, 5 * 1024 * 1024);
+    assert_string_equal(s3->region, "us-east-1");
+    assert_string_equal(s3->imds_endpoint, "http://169.254.169.254");
+    static const gint64 rotate_s[] = {3600, 7200, 90, 0, 45, 86400};
+    for (guint i = 0; i < G_N_ELEMENTS(rotate_s); i++)
+        assert_int_equal(((StenoConfigApp *)config->apps->pdata[i])->rotate, rotate_s[i]);
+    assert_string_equal(steno_config_app(config, "b")->store, "first");
+    assert_string_equal(steno_config_app(config, "a")->store, "one");
+    assert_true(steno_config_app(config, "d")->rotate_join);
+}
+
+/* What does nothing, or may not be meant, is said. */
+static void odd_storages_are_noted(void **state)
+{
+    g_autofree char *secret = folder_write_mode(*state, "secret", "hush", 0600);
+    g_autofree char *text = g_strdup_printf(
+        "platforms = ( { name = \"j\"; url = \"https://h/\"; } ); apps = ( { name = \"a\"; } );\n"
+        "storages = ( { name = \"l\"; root = \"/r\"; bucket = \"b\"; parallel = 8; tags = [ ]; },\n"
+        "  { name = \"s\"; type = \"s3\"; bucket = \"b\"; root = \"/r\"; min_free_bytes = 5;\n"
+        "    endpoint = \"http://h\"; allow_http = true; encryption = \"customer\"; customer_key_file = \"%s\";\n"
+        "    credentials = [ \"imds\" ]; access_key_file = \"%s\"; } );\n",
+        secret, secret);
+    g_autoptr(StenoConfig) config = folder_load(*state, text);
+    static const char *const notes[] = {
+        "storage 'l' is of type local: its bucket does nothing",
+        "storage 's' is of type s3: its root does nothing",
+        "storage 's' is of type s3: its min_free_bytes does nothing",
+        "storage 's' has an access_key_file, but no \"file\" in its credentials: it is not read",
+        "storage 's' sends its customer key without TLS",
+    };
+    assert_int_equal(config->notes->len, G_N_ELEMENTS(notes));
+    for (guint i = 0; i < G_N_ELEMENTS(notes); i++)
+        assert_string_equal(config->notes->pdata[i], notes[i]);
+}
+
+static void a_storage_needs_no_file(void **state)
+{
+    StenoConfigStorage *settings = NULL;
+    (void)state;
+    g_autoptr(StenoConfig) config = steno_config_with_storage("here", "local", &settings);
+    settings->root = g_strdup("/r");
+    assert_ptr_equal(steno_config_storage(config, "here"), settings);
+    assert_string_equal(settings->type, "local");
+    assert_string_equal(settings->mode, "0640");
+    assert_int_equal(config->limits.uploads, 2);
+    assert_int_equal(config->apps->len, 0);
+}
+
 static void lists_of_an_app_are_asked(void **state)
 {
     (void)state;
@@ -158,6 +232,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(empty_file_is_all_defaults, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(values_are_read, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(storages_are_read, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(odd_storages_are_noted, folder_setup, folder_teardown),
+        cmocka_unit_test(a_storage_needs_no_file),
         cmocka_unit_test(lists_of_an_app_are_asked),
         cmocka_unit_test_setup_teardown(files_add_up, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(include_in_text_and_comments_is_none, folder_setup, folder_teardown),
