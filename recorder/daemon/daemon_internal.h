@@ -181,13 +181,14 @@ char *mask_address(const StenoDaemon *daemon, const char *address);
 /* One of the storages that a recording goes to. */
 typedef struct {
     Recording *recording;
-    guint place;     /* index in StenoJobPlace.stores */
-    char *name;      /* NULL: there is no such destination */
-    json_t *shown;   /* lent: its object in detail.storages */
-    gint64 since_us; /* since when it is not stored for trouble; 0: it has none */
-    gint64 section;  /* that the job told of last */
-    gint64 bytes;    /* of it */
-    gint64 stored;   /* the last section that is there */
+    guint place;       /* index in StenoJobPlace.stores */
+    char *name;        /* NULL: there is no such destination */
+    json_t *shown;     /* lent: its object in detail.storages */
+    gint64 since_us;   /* since when it is not stored for trouble; 0: it has none */
+    gboolean troubled; /* the job, not the journal, told of it */
+    gint64 section;    /* that the job told of last */
+    gint64 bytes;      /* of it */
+    gint64 stored;     /* the last section that is there */
     enum { UPLOAD_NONE, UPLOAD_WAITING, UPLOAD_RUNNING } upload;
 } Destination;
 
@@ -204,6 +205,7 @@ struct Recording {
     guint timer; /* start_at, or the next look at what was not there */
     guint looks;
     gboolean record_later; /* what that look is for */
+    gboolean looking;      /* its job was resumed, and has told nothing yet but of its storages */
     enum { ASSEMBLY_NONE, ASSEMBLY_WAITING, ASSEMBLY_RUNNING } assembly;
     Destination destinations[STENO_JOB_STORES_MAX];
     Destination *placed[STENO_JOB_STORES_MAX]; /* by index in StenoJobPlace.stores */

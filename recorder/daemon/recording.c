@@ -101,6 +101,7 @@ void recording_set_state(Recording *recording, const char *state, const json_t *
 static void on_state(gpointer user, const char *state)
 {
     Recording *recording = user;
+    recording->looking = FALSE;
     if (strcmp(state, "completed") == 0 || strcmp(state, "failed") == 0 || strcmp(recording->row->state, state) == 0)
         return; /* an end is told by `done` */
     recording_set_state(recording, state, NULL);
@@ -140,6 +141,7 @@ static void on_event(gpointer user, json_t *event)
         storing_on_storage(recording, event);
         return;
     }
+    recording->looking = FALSE;
     if (strcmp(name, "section_stored") == 0) {
         storing_on_section(recording, event);
         return;
@@ -161,7 +163,9 @@ static void on_event(gpointer user, json_t *event)
 
 static void on_assembly_wanted(gpointer user)
 {
-    assemblies_want(user);
+    Recording *recording = user;
+    recording->looking = FALSE;
+    assemblies_want(recording);
 }
 
 static void on_assembly_over(gpointer user)

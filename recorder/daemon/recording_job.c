@@ -84,6 +84,7 @@ static gboolean run_job(Recording *recording, gboolean resume, gboolean record, 
         .event_seq = row->event_seq,
         .started_wall_us = row->started_us,
     };
+    recording->looking = resume;
     recording->job =
         resume
             ? steno_job_resume(recording->spec, record, &place, recording->log, &recording_job_events, recording, error)

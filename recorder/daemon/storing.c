@@ -122,11 +122,17 @@ static void tell_resumed(Destination *destination)
     outbox_event(destination->recording, "storing_resumed", json_pack("{s:s}", "storage", destination->name));
 }
 
+/* Nothing but storages can hold it up. */
+static gboolean waits_for_storages(const Recording *recording)
+{
+    return !recording->ended && (recording->looking || strcmp(recording->row->state, "storing") == 0);
+}
+
 void storing_set_error(Recording *recording)
 {
     StenoJournalRecording *row = recording->row;
     json_t *worst = NULL;
-    if (recording->ended || strcmp(row->state, "storing") != 0)
+    if (!waits_for_storages(recording))
         return;
     EACH_DESTINATION(destination, recording)
     {
@@ -196,12 +202,13 @@ void storing_on_storage(Recording *recording, const json_t *event)
     gboolean blocked = strcmp(state, "blocked") == 0;
     gboolean failed = blocked || strcmp(state, "retrying") == 0;
     gint64 since_us = json_integer_value(json_object_get(event, "since_us"));
-    gboolean was_in_trouble = destination->since_us > 0;
+    gboolean was_in_trouble = destination->troubled;
     /* Each try of one that can't be stored to is no news: nothing of it goes to the journal. */
     gboolean news = done || (since_us > 0) != was_in_trouble;
     const char *before = state_of(destination);
     recording->daemon->counts.upload_failures += failed && strcmp(before, state) != 0;
     destination->since_us = since_us;
+    destination->troubled = since_us > 0;
     if (strcmp(state, "stored") == 0)
         destination->stored = section;
     count_bytes(destination, section, json_integer_value(json_object_get(event, "bytes")));
@@ -371,7 +378,7 @@ gboolean storing_is_held_up(const Recording *recording)
 {
     const StenoDaemon *daemon = recording->daemon;
     guint held_up = 0;
-    if (recording->ended || strcmp(recording->row->state, "storing") != 0)
+    if (!waits_for_storages(recording))
         return FALSE;
     for (guint i = 0; i < recording->n_placed; i++) {
         const Destination *destination = recording->placed[i];

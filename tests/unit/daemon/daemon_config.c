@@ -21,7 +21,10 @@ static const char text[] =
     "apps = (\n"
     "  { name = \"clinic\"; webhooks = [ \"ward-7\", \"ward-8\" ]; webhook = \"ward-7\"; },\n"
     "  { name = \"court\"; platforms = [ \"janus-1\" ]; storages = [ \"second\" ];\n"
-    "    max_recordings = 1; max_duration_s = 600; }\n"
+    "    max_recordings = 1; max_duration_s = 600; },\n"
+    "  { name = \"archive\"; storages = [ \"primary\", \"second\" ]; store = \"all\"; rotate = \"10m\";\n"
+    "    rotate_join = true; },\n"
+    "  { name = \"bank\"; storages = [ \"second\", \"primary\" ]; store = \"first\"; }\n"
     ");\n";
 
 static void write_file(const char *folder, const char *name, const char *contents)

@@ -22,6 +22,9 @@ void __wrap_steno_job_stop(StenoJob *job, const char *end_reason);
 void __wrap_steno_job_pause(StenoJob *job, gboolean paused);
 void __wrap_steno_job_update(StenoJob *job);
 void __wrap_steno_job_assemble_now(StenoJob *job);
+void __wrap_steno_job_store_now(StenoJob *job, guint store);
+void __wrap_steno_job_store_leave(StenoJob *job, guint store);
+gboolean __wrap_steno_job_store_retry(StenoJob *job, const char *store);
 void __wrap_steno_job_free(StenoJob *job);
 gboolean __wrap_steno_journal_begin(StenoJournal *journal, GError **error);
 gboolean __real_steno_journal_begin(StenoJournal *journal, GError **error);
@@ -38,7 +41,13 @@ static StenoJob *job_new(const StenoJobSpec *spec, const StenoJobPlace *place, c
     }
     StenoJob *job = g_new0(StenoJob, 1);
     job->spec = spec;
-    job->root = g_strdup(place->root);
+    job->stores = g_ptr_array_new_with_free_func((GDestroyNotify)steno_store_unref);
+    for (guint i = 0; i < place->n_stores; i++)
+        g_ptr_array_add(job->stores, steno_store_ref(place->stores[i]));
+    job->first = place->first;
+    job->timestamps = place->timestamps != NULL;
+    job->fingerprint = g_strdup(place->signer ? steno_signer_fingerprint(place->signer) : NULL);
+    job->started_wall_us = place->started_wall_us;
     job->events = events;
     job->user = user;
     job->event_part = place->event_part;
@@ -89,12 +98,36 @@ void __wrap_steno_job_assemble_now(StenoJob *job)
     job->events->state(job->user, "assembling");
 }
 
+void __wrap_steno_job_store_now(StenoJob *job, guint store)
+{
+    job->stored_now[store]++;
+}
+
+void __wrap_steno_job_store_leave(StenoJob *job, guint store)
+{
+    job->left[store]++;
+    job->events->store_over(job->user, store);
+    job->events->store_wanted(job->user, store);
+}
+
+gboolean __wrap_steno_job_store_retry(StenoJob *job, const char *store)
+{
+    for (guint i = 0; i < job->stores->len; i++) {
+        if (strcmp(steno_store_name(job->stores->pdata[i]), store) == 0) {
+            job->retries++;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 void __wrap_steno_job_free(StenoJob *job)
 {
     if (!job)
         return;
     assert_true(g_ptr_array_remove(fixture.jobs, job));
-    g_free(job->root);
+    g_ptr_array_unref(job->stores);
+    g_free(job->fingerprint);
     g_free(job->stopped);
     g_free(job);
 }
@@ -103,6 +136,7 @@ void __wrap_steno_job_free(StenoJob *job)
 
 gboolean __wrap_steno_journal_begin(StenoJournal *journal, GError **error)
 {
+    fixture.journal_writes++;
     if (!fixture.journal_fails)
         return __real_steno_journal_begin(journal, error);
     g_set_error_literal(error, STENO_ERROR, STENO_ERROR_JOURNAL, "the journal cannot be written: told to fail");
@@ -115,6 +149,66 @@ gboolean __wrap_steno_audit_append(StenoAudit *audit, const StenoAuditEntry *ent
         return __real_steno_audit_append(audit, entry, error);
     g_set_error_literal(error, STENO_ERROR, STENO_ERROR_STORAGE_FULL, "the audit log cannot be written: told to fail");
     return FALSE;
+}
+
+/* ---- stores ------------------------------------------------------------------------------------------------------ */
+
+int __wrap_steno_store_open_object(StenoStore *store, const char *key, GError **error);
+int __real_steno_store_open_object(StenoStore *store, const char *key, GError **error);
+char *__wrap_steno_store_presign(StenoStore *store, const char *key, const char *name, const char *media_type,
+                                 GCancellable *cancellable, GError **error);
+gboolean __wrap_steno_store_list(StenoStore *store, const char *prefix,
+                                 gboolean (*found)(gpointer user, const char *key, gint64 bytes), gpointer user,
+                                 GCancellable *cancellable, GError **error);
+gboolean __real_steno_store_list(StenoStore *store, const char *prefix,
+                                 gboolean (*found)(gpointer user, const char *key, gint64 bytes), gpointer user,
+                                 GCancellable *cancellable, GError **error);
+gboolean __wrap_steno_store_abort_orphans(StenoStore *store, const char *prefix,
+                                          gboolean (*orphan)(gpointer user, const char *key, gint64 begun_us),
+                                          gpointer user, guint *aborted, GCancellable *cancellable, GError **error);
+
+int __wrap_steno_store_open_object(StenoStore *store, const char *key, GError **error)
+{
+    return fixture.remote ? -1 : __real_steno_store_open_object(store, key, error);
+}
+
+char *__wrap_steno_store_presign(StenoStore *store, const char *key, const char *name, const char *media_type,
+                                 GCancellable *cancellable, GError **error)
+{
+    (void)cancellable;
+    (void)error;
+    if (!fixture.presigns)
+        return NULL;
+    return g_strdup_printf("https://%s.example/%s?name=%s&type=%s&X-Amz-Signature=feed", steno_store_name(store), key,
+                           name, media_type);
+}
+
+gboolean __wrap_steno_store_list(StenoStore *store, const char *prefix,
+                                 gboolean (*found)(gpointer user, const char *key, gint64 bytes), gpointer user,
+                                 GCancellable *cancellable, GError **error)
+{
+    g_atomic_int_inc(&fixture.lists);
+    if (g_atomic_int_add(&fixture.lists_fail, -1) <= 0)
+        return __real_steno_store_list(store, prefix, found, user, cancellable, error);
+    g_set_error_literal(error, STENO_ERROR, STENO_ERROR_STORAGE_UNREACHABLE, "cannot list: told to fail");
+    return FALSE;
+}
+
+gboolean __wrap_steno_store_abort_orphans(StenoStore *store, const char *prefix,
+                                          gboolean (*orphan)(gpointer user, const char *key, gint64 begun_us),
+                                          gpointer user, guint *aborted, GCancellable *cancellable, GError **error)
+{
+    (void)cancellable;
+    (void)error;
+    *aborted = 0;
+    for (const char *const *key = fixture.unfinished; key && *key; key++) {
+        if (strcmp(steno_store_name(store), "primary") != 0 || !g_str_has_prefix(*key, prefix) ||
+            !orphan(user, *key, steno_clock_wall_us() - 25 * 3600 * (gint64)G_USEC_PER_SEC))
+            continue;
+        g_ptr_array_add(fixture.aborted, g_strdup(*key));
+        (*aborted)++;
+    }
+    return TRUE;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -166,6 +260,7 @@ int fixture_set_up(void **state)
         .jobs = g_ptr_array_new(),
         .told = g_ptr_array_new_with_free_func(g_free),
         .keys = g_ptr_array_new_with_free_func(g_free),
+        .aborted = g_ptr_array_new_with_free_func(g_free),
     };
     fixture.config = daemon_config_new(fixture.folder);
     start();
@@ -184,6 +279,7 @@ int fixture_tear_down(void **state)
     g_ptr_array_unref(fixture.jobs);
     g_ptr_array_unref(fixture.told);
     g_ptr_array_unref(fixture.keys);
+    g_ptr_array_unref(fixture.aborted);
     g_free(fixture.folder);
     return left;
 }
@@ -310,33 +406,71 @@ void tell_recording(StenoJob *job)
     tell(job, 1, 1, event);
 }
 
-static void write_text(const char *folder, const char *name, const char *text)
+void tell_storage(StenoJob *job, guint section, guint store, const char *state, const char *error_code,
+                  const char *more)
 {
-    g_autofree char *path = g_build_filename(folder, name, NULL);
-    assert_true(g_file_set_contents(path, text, -1, NULL));
+    g_autofree char *error = error_code
+                                 ? g_strdup_printf("{'code': '%s', 'message': 'it says %s'}", error_code, error_code)
+                                 : g_strdup("null");
+    g_autofree char *text = g_strdup_printf(
+        "{'event': 'storage', 'section': %u, 'storage': '%s', 'state': '%s', 'since_us': %" G_GINT64_FORMAT
+        ", 'error': %s%s}",
+        section, steno_store_name(job->stores->pdata[store]), state, error_code ? steno_clock_wall_us() : 0, error,
+        more);
+    json_t *event = parse(text);
+    job->events->event(job->user, event);
+    json_decref(event);
+}
+
+static void put_text(StenoStore *store, const char *folder, const char *name, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *source = g_build_filename(fixture.folder, "contents", NULL);
+    g_autofree char *key = g_strdup_printf("%s/%s", folder, name);
+    assert_true(g_file_set_contents(source, text, -1, NULL));
+    const StenoPut put = {.source = source, .key = key, .bytes = (gint64)strlen(text), .replace = TRUE};
+    if (!steno_store_put(store, &put, &error))
+        fail_msg("%s", error->message);
+}
+
+char *put_recording(StenoStore *store, const char *app, const char *channel, const char *id, gint64 zero_us,
+                    json_t **manifest)
+{
+    const StenoStorePlace place = {app, channel, zero_us, id};
+    g_autofree char *folder = steno_store_folder(store, &place);
+    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "alice", -1);
+    g_autofree char *text = g_strdup_printf(
+        "{'recording': {'id': '%s', 'app': '%s', 'zero_us': %" G_GINT64_FORMAT ", 'ended_us': %" G_GINT64_FORMAT
+        ", 'duration_us': 2000000, 'parts': [{}], 'platform': 'janus', 'channel': '%s', 'end_reason': 'stopped', "
+        "'platform_name': 'janus-1'}, 'participants': [{}], 'tracks': [{}, {}], 'outputs': [{'file': 'alice.webm', "
+        "'participant': '7', 'size_bytes': 5, 'sha256': '%s'}, {'file': 'bob.mka', 'participant': '8', "
+        "'size_bytes': 3, 'sha256': '%s'}]}",
+        id, app, zero_us, zero_us + 2000000, channel, digest, digest);
+    put_text(store, folder, "alice.webm", "alice");
+    put_text(store, folder, "bob.mka", "bobby");
+    put_text(store, folder, "manifest.json", g_strdelimit(text, "'", '"'));
+    *manifest = json_loads(text, 0, NULL);
+    return steno_store_uri(store, folder);
 }
 
 void tell_stored(StenoJob *job, const char *end_reason)
 {
     gint64 zero_us = steno_clock_wall_us();
-    g_autofree char *key = steno_storage_recording_key(job->spec->channel, zero_us, job->spec->id);
-    g_autofree char *folder = g_build_filename(job->root, key, NULL);
-    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "alice", -1);
-    g_autofree char *text = g_strdup_printf(
-        "{'recording': {'id': '%s', 'zero_us': %" G_GINT64_FORMAT ", 'ended_us': %" G_GINT64_FORMAT
-        ", 'duration_us': 2000000, 'parts': [{}], 'platform': 'janus', 'channel': '%s', 'end_reason': 'stopped', "
-        "'platform_name': 'janus-1'}, 'participants': [{}], 'tracks': [{}, {}], 'outputs': [{'file': 'alice.webm', "
-        "'participant': '7', 'size_bytes': 5, 'sha256': '%s'}, {'file': 'bob.mka', 'participant': '8', 'size_bytes': "
-        "3, "
-        "'sha256': '%s'}]}",
-        job->spec->id, zero_us, zero_us + 2000000, job->spec->channel, digest, digest);
-    assert_int_equal(g_mkdir_with_parents(folder, 0700), 0);
-    write_text(folder, "alice.webm", "alice");
-    write_text(folder, "bob.mka", "bobby");
-    write_text(folder, "manifest.json", g_strdelimit(text, "'", '"'));
+    g_autofree char *first = NULL;
+    json_t *manifest = NULL;
     job->events->state(job->user, "storing");
+    for (guint i = 0; i < job->stores->len; i++) {
+        json_decref(manifest);
+        g_autofree char *uri =
+            put_recording(job->stores->pdata[i], job->spec->app, job->spec->channel, job->spec->id, zero_us, &manifest);
+        g_autofree char *more = g_strdup_printf(", 'uri': '%s', 'bytes': 10, 'bytes_total': 10", uri);
+        tell_storage(job, 0, i, "stored", NULL, more);
+        first = first ? first : g_steal_pointer(&uri);
+    }
+    const StenoJobResult result = {.manifest = manifest, .uri = first, .end_reason = end_reason};
     job->events->state(job->user, "completed");
-    job->events->done(job->user, folder, NULL, end_reason, NULL);
+    job->events->done(job->user, &result);
+    json_decref(manifest);
 }
 
 void tell_failed(StenoJob *job, const char *end_reason, StenoError code)
@@ -344,7 +478,16 @@ void tell_failed(StenoJob *job, const char *end_reason, StenoError code)
     g_autoptr(GError) error = g_error_new_literal(STENO_ERROR, code, "it went wrong");
     g_autofree char *capture = g_build_filename(fixture.folder, "spool", job->spec->id, NULL);
     job->events->state(job->user, "failed");
-    job->events->done(job->user, NULL, capture, end_reason, error);
+    const StenoJobResult result = {.capture = capture, .end_reason = end_reason, .error = error};
+    job->events->done(job->user, &result);
+}
+
+guint count_told(const char *type)
+{
+    guint n = 0;
+    for (guint i = 0; i < fixture.told->len; i++)
+        n += strcmp(fixture.told->pdata[i], type) == 0;
+    return n;
 }
 
 char *audit_of(const char *action)

@@ -19,11 +19,17 @@
 /* A puppet. */
 struct StenoJob {
     const StenoJobSpec *spec;
-    char *root, *stopped; /* end_reason it was stopped with */
+    GPtrArray *stores; /* of StenoStore * */
+    gboolean first, timestamps;
+    char *fingerprint; /* of who signs */
+    char *stopped;     /* end_reason it was stopped with */
     const StenoJobEvents *events;
     gpointer user;
     gboolean resumed, record, paused, assembling;
     guint updates, event_part, event_seq;
+    gint64 started_wall_us;
+    guint stored_now[STENO_JOB_STORES_MAX], left[STENO_JOB_STORES_MAX]; /* how often it was told so */
+    guint retries;
 };
 
 typedef struct {
@@ -37,6 +43,12 @@ typedef struct {
     gboolean start_fails; /* of the next job */
     gboolean journal_fails;
     gboolean audit_fails;
+    guint journal_writes; /* transactions */
+    /* Stores as if they were on another machine; with addresses from which files can be fetched. */
+    gboolean remote, presigns;
+    gint lists, lists_fail;        /* how often a store was listed; the next ones that fail; atomic */
+    const char *const *unfinished; /* keys that a store says were begun 25 hours ago */
+    GPtrArray *aborted;            /* of char *: those of them that were aborted */
 } Fixture;
 
 extern Fixture fixture;
@@ -62,9 +74,22 @@ StenoJob *job_of(const char *id);
 /* The job tells an event; members with ' for ". */
 void tell(StenoJob *job, guint part, guint seq, const char *members);
 void tell_recording(StenoJob *job);
-/* It is over: with a folder of finished files (two of them), or with an error. */
+/* What a delivery tells: error_code NULL for none; members with ' for " (", 'uri': …"), or "". */
+void tell_storage(StenoJob *job, guint section, guint store, const char *state, const char *error_code,
+                  const char *more);
+/* Two files and their manifest in a store, as in a folder of a recording that is over; its URI, and the manifest. The
+ * caller owns both. */
+char *put_recording(StenoStore *store, const char *app, const char *channel, const char *id, gint64 zero_us,
+                    json_t **manifest);
+/* It is over: with finished files in each of its stores, or with an error. */
 void tell_stored(StenoJob *job, const char *end_reason);
 void tell_failed(StenoJob *job, const char *end_reason, StenoError code);
+/* Runs the main loop until a condition holds. */
+#define AWAIT(condition)                                                                                               \
+    while (!(condition))                                                                                               \
+    g_main_context_iteration(NULL, TRUE)
+/* How often an event of this type was heard. */
+guint count_told(const char *type);
 /* What the audit log has of an action: "actor result target" a line. The caller frees. */
 char *audit_of(const char *action);
 

@@ -44,8 +44,11 @@ static void test_life(void **state)
     g_autofree char *id = begin("clinic", "1234");
     StenoJob *job = job_of(id);
     assert_non_null(job);
-    g_autofree char *root = g_build_filename(fixture.folder, "primary", "clinic", NULL);
-    assert_string_equal(job->root, root);
+    assert_int_equal(job->stores->len, 1);
+    assert_string_equal(steno_store_name(job->stores->pdata[0]), "primary");
+    assert_int_equal(strlen(job->fingerprint), 64);
+    assert_false(job->timestamps);
+    assert_int_equal(job->spec->rotate_s, 3600);
     assert_state(id, "joining");
     tell_recording(job);
     tell(job, 1, 2, "'event': 'participant_joined', 'participant': '7', 'name': 'alice'");
@@ -263,7 +266,7 @@ static void test_assemblies(void **state)
     tell_failed(second, "stopped", STENO_ERROR_CAPTURE_DAMAGED);
     fixture_turn();
     assert_true(first->assembling && !third->assembling);
-    first->events->state(first->user, "storing");
+    first->events->assembly_over(first->user);
     fixture_turn();
     assert_true(third->assembling);
 }

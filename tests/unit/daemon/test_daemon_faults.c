@@ -7,19 +7,6 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-static const char *text_of(const json_t *json, const char *name)
-{
-    return json_string_value(json_object_get(json, name));
-}
-
-static guint count_told(const char *type)
-{
-    guint n = 0;
-    for (guint i = 0; i < fixture.told->len; i++)
-        n += strcmp(fixture.told->pdata[i], type) == 0;
-    return n;
-}
-
 static void await_told(const char *type)
 {
     while (count_told(type) == 0)
@@ -128,32 +115,6 @@ static void test_unaudited(void **state)
     assert_state(id, "completed");
 }
 
-/* ---- the storage ------------------------------------------------------------------------------------------------- */
-
-/* The job tries until it is stored: meanwhile everybody can read why it is not. */
-static void test_storing_blocked(void **state)
-{
-    (void)state;
-    g_autofree char *id = begin("clinic", "1");
-    tell_recording(job_of(id));
-    job_of(id)->events->state(job_of(id)->user, "storing");
-    json_t *event = json_pack("{s:s, s:{s:s, s:s}}", "event", "storing_blocked", "error", "code", "storage-full",
-                              "message", "no space");
-    job_of(id)->events->event(job_of(id)->user, event);
-    json_decref(event);
-    fixture_turn();
-    json_t *json = show(id);
-    assert_string_equal(text_of(json, "state"), "storing");
-    assert_string_equal(text_of(json_object_get(json, "error"), "code"), "storage-full");
-    json_decref(json);
-    tell_stored(job_of(id), "max-duration");
-    fixture_turn();
-    json = show(id);
-    assert_string_equal(text_of(json, "state"), "completed");
-    assert_true(json_is_null(json_object_get(json, "error")));
-    json_decref(json);
-}
-
 /* ---- stenod ------------------------------------------------------------------------------------------------------ */
 
 static void test_restart(void **state)
@@ -178,43 +139,6 @@ static void test_restart(void **state)
     tell(job_of(two), 1, 3, "'event': 'state', 'state': 'recording'");
     await_told("recording.resumed");
     assert_int_equal(count_told("recording.paused"), 1);
-}
-
-/* Stored, its capture gone, and then stenod died before it was written down. */
-static void test_stored_unwritten(void **state)
-{
-    (void)state;
-    g_autofree char *id = begin("clinic", "1");
-    tell_recording(job_of(id));
-    fixture_turn();
-    fixture.journal_fails = TRUE;
-    tell_stored(job_of(id), "stopped");
-    steno_daemon_free(g_steal_pointer(&fixture.daemon));
-    fixture.journal_fails = FALSE;
-    fixture_restart();
-    await_told("recording.completed");
-    assert_int_equal(fixture.jobs->len, 0);
-    assert_state(id, "completed");
-}
-
-/* A new journal knows what the storages hold. */
-static void test_rebuild(void **state)
-{
-    (void)state;
-    g_autofree char *id = begin("clinic", "1");
-    tell_recording(job_of(id));
-    tell_stored(job_of(id), "stopped");
-    fixture_turn();
-    steno_daemon_free(g_steal_pointer(&fixture.daemon));
-    g_autofree char *command = g_strdup_printf("sh -c 'rm %s/state/journal.sqlite*'", fixture.folder);
-    assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
-    fixture_restart();
-    json_t *json = show(id);
-    assert_string_equal(text_of(json, "state"), "completed");
-    assert_string_equal(text_of(json, "channel"), "1");
-    assert_string_equal(text_of(json, "platform"), "janus-1");
-    assert_int_equal(json_array_size(json_object_get(json, "files")), 2);
-    json_decref(json);
 }
 
 /* A capture that no row knows. */
@@ -292,9 +216,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_start_unwritten), TEST(test_unwritten_end), TEST(test_position),         TEST(test_unaudited),
-        TEST(test_storing_blocked), TEST(test_restart),       TEST(test_stored_unwritten), TEST(test_rebuild),
-        TEST(test_adopt),           TEST(test_finish),        TEST(test_closed),           TEST(test_second_stenod),
+        TEST(test_start_unwritten), TEST(test_unwritten_end), TEST(test_position),
+        TEST(test_unaudited),       TEST(test_restart),       TEST(test_adopt),
+        TEST(test_finish),          TEST(test_closed),        TEST(test_second_stenod),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

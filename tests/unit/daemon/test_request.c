@@ -71,10 +71,11 @@ static void test_defaults(void **state)
     g_autoptr(Request) request = take("{" PLACE "}", "clinic", &error);
     assert_null(error);
     json_t *json = request_to_json(request);
-    json_t *expected = parse("{" PLACE ", 'profile': 'default', 'token': {'source': 'mint'}, 'subscribe': {'audio': "
-                             "'all', 'video': 'all', 'max_height': 0}, 'outputs': [{'type': 'participant', 'audio': "
-                             "'copy'}], 'storages': ['primary'], 'max_duration_s': 0, 'max_idle_s': 300, 'start_at': "
-                             "null, 'labels': {}, 'webhook': 'ward-7'}");
+    json_t *expected =
+        parse("{" PLACE ", 'profile': 'default', 'token': {'source': 'mint'}, 'subscribe': {'audio': "
+              "'all', 'video': 'all', 'max_height': 0}, 'outputs': [{'type': 'participant', 'audio': "
+              "'copy'}], 'storages': ['primary'], 'store': 'all', 'rotate_s': 3600, 'rotate_join': false, "
+              "'max_duration_s': 0, 'max_idle_s': 300, 'start_at': null, 'labels': {}, 'webhook': 'ward-7'}");
     assert_true(json_equal(json, expected));
     json_decref(expected);
     json_decref(json);
@@ -88,7 +89,8 @@ static void test_whole(void **state)
     const char *text =
         "{" PLACE ", 'profile': 'wide', 'token': {'source': 'given', 'value': 'opaque-token'}, 'subscribe': "
         "{'audio': 'none', 'video': ['alice', 'bob'], 'max_height': 720}, 'outputs': [{'type': 'track', "
-        "'audio': 'aac'}], 'storages': ['second'], 'max_duration_s': 3600, 'max_idle_s': 60, 'start_at': "
+        "'audio': 'aac'}], 'storages': ['second', 'primary'], 'store': 'first', 'rotate_s': 600, 'rotate_join': true, "
+        "'max_duration_s': 3600, 'max_idle_s': 60, 'start_at': "
         "'2026-11-22T08:00:00.000Z', 'labels': {'case': '17', 'empty': ''}, 'webhook': 'ward-8'}";
     g_autoptr(Request) request = take(text, NULL, &error);
     assert_null(error);
@@ -104,6 +106,50 @@ static void test_whole(void **state)
     json_decref(json_again);
     json_decref(expected);
     json_decref(json);
+}
+
+static void assert_storing(const char *members, const char *expected)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = g_strdup_printf("{'platform': 'janus-1', 'channel': '1', %s}", members);
+    g_autoptr(Request) request = take(text, NULL, &error);
+    if (!request)
+        fail_msg("%s", error->message);
+    g_autofree char *names = g_strjoinv(" ", request->storages);
+    g_autofree char *told = g_strdup_printf("%s %s %d %d", names, request->store_first ? "first" : "all",
+                                            (int)request->rotate_s, request->rotate_join);
+    assert_string_equal(told, expected);
+}
+
+/* By the app's store, rotate and rotate_join; what is asked for goes before. */
+static void test_storing(void **state)
+{
+    (void)state;
+    assert_storing("'app': 'clinic'", "primary all 3600 0");
+    assert_storing("'app': 'archive'", "primary second all 600 1");
+    assert_storing("'app': 'archive', 'storages': ['second'], 'rotate_s': 0", "second all 0 1");
+    assert_storing("'app': 'archive', 'store': 'first', 'rotate_join': false", "primary second first 600 0");
+    assert_storing("'app': 'bank'", "second primary first 3600 0");
+    assert_storing("'app': 'bank', 'storages': ['primary', 'second']", "primary second all 3600 0");
+    assert_storing("'app': 'bank', 'store': 'all'", "second primary all 3600 0");
+}
+
+/* A row of before there were several storages: it was not rotated. */
+static void test_old_row(void **state)
+{
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    json_t *json = parse("{" PLACE ", 'profile': 'default', 'token': {'source': 'mint'}, 'subscribe': {'audio': 'all', "
+                         "'video': 'all', 'max_height': 0}, 'outputs': [{'type': 'participant', 'audio': 'copy'}], "
+                         "'storages': ['primary'], 'max_duration_s': 0, 'max_idle_s': 300, 'start_at': null, "
+                         "'labels': {}, 'webhook': null}");
+    g_autoptr(Request) request = request_from_journal(json, &error);
+    json_decref(json);
+    assert_null(error);
+    assert_string_equal(request->storages[0], "primary");
+    assert_null(request->storages[1]);
+    assert_false(request->store_first || request->rotate_join);
+    assert_int_equal(request->rotate_s, 0);
 }
 
 static void test_refused(void **state)
@@ -140,7 +186,16 @@ static void test_refused(void **state)
         {PLACE ", 'outputs': [{'type': 'mp3'}]", "/outputs/0/type: is 'mp3', but must be one of: participant, track"},
         {PLACE ", 'outputs': [{}]", "/outputs/0/type: must be one of"},
         {PLACE ", 'outputs': [{'type': 'track', 'audio': 'mp3'}]", "/outputs/0/audio: is 'mp3'"},
-        {PLACE ", 'storages': ['primary', 'second']", "/storages: must be a list of exactly one"},
+        {PLACE ", 'storages': []", "/storages: must be a list of 1 to 8 storages' names"},
+        {PLACE ", 'storages': 'primary'", "/storages: must be a list of 1 to 8"},
+        {PLACE ", 'storages': ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']", "/storages: must be a list of 1 to 8"},
+        {PLACE ", 'storages': ['primary', 'second', 'primary']", "/storages/2: 'primary' is named twice"},
+        {PLACE ", 'storages': ['primary', 7]", "/storages/1: must be a string"},
+        {PLACE ", 'storages': ['primary', 'third']", "/storages/1: app 'clinic' has no storage 'third'"},
+        {PLACE ", 'store': 'one'", "/store: is 'one', but must be one of: all, first"},
+        {PLACE ", 'rotate_s': -1", "/rotate_s: is -1, but must lie between 0 and 604800"},
+        {PLACE ", 'rotate_s': 4", "/rotate_s: is 4, but must be 0 or at least 5"},
+        {PLACE ", 'rotate_join': 1", "/rotate_join: must be true or false"},
         {PLACE ", 'storages': ['third']", "/storages/0: app 'clinic' has no storage 'third'"},
         {"'app': 'court', 'platform': 'janus-1', 'channel': '1', 'storages': ['primary']", "/storages/0: app 'court'"},
         {PLACE ", 'max_duration_s': 31536001", "/max_duration_s: is 31536001, but must lie between"},
@@ -277,8 +332,13 @@ static void test_patch(void **state)
     assert_true(g_str_has_prefix(error->message, "/max_idle_s: is -1"));
     assert_int_equal(request->max_duration_s, 60);
     g_clear_error(&error);
-    assert_false(patch(request, "{'channel': '2'}", &error));
-    assert_true(g_str_has_prefix(error->message, "/channel: there is no such member"));
+    static const char *const fixed[] = {"{'channel': '2'}", "{'storages': ['second']}", "{'store': 'first'}",
+                                        "{'rotate_s': 60}", "{'rotate_join': true}"};
+    for (guint i = 0; i < G_N_ELEMENTS(fixed); i++) {
+        g_clear_error(&error);
+        assert_false(patch(request, fixed[i], &error));
+        assert_non_null(strstr(error->message, "there is no such member"));
+    }
 }
 
 int main(void)
@@ -286,6 +346,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_defaults, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_storing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_old_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_isolation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ceilings, set_up, tear_down),
