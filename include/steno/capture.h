@@ -33,6 +33,9 @@
  * the reader turns both back. `raw`: the payload is kept byte by byte instead; so are encrypted frames, and what does
  * not begin with a start code. Parameter sets come back ordered by type (VPS, SPS, PPS).
  *
+ * Tracks and each Cluster begin with a CRC-32 (RFC 8794 §11.3.1; files of earlier recorders have none): a bit that
+ * flips is found, and costs the cluster that it is in.
+ *
  * Clusters hold at most 500 ms and are written whole, ≤ 0.6 s after their first frame; what was written is on disk
  * (fdatasync) within one more second, so that a crash of the process loses ≤ 1 s a track, and of the machine ≤ 2 s.
  *
@@ -143,6 +146,8 @@ void steno_capture_finish_begin(StenoCapture *capture, json_t *last, void (*fini
  * failure there was. The producers must have stopped.
  */
 gboolean steno_capture_finish(StenoCapture *capture, GError **error);
+/* Ends one that had no frame and no event, and takes its part's folder away. */
+void steno_capture_discard(StenoCapture *capture);
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
@@ -168,7 +173,7 @@ const guint8 *steno_capture_reader_parameters(const StenoCaptureReader *reader, 
 /* Picture size in px, or channels and clock of audio. */
 void steno_capture_reader_format(const StenoCaptureReader *reader, guint *width, guint *height, guint *channels,
                                  guint *clock_hz);
-/* 1: a frame; 0: the end, whole or torn. Damage is passed over: it goes on with the next cluster. */
+/* 1: a frame; 0: the end, whole or torn. Damage is passed over, with the whole cluster that it is in. */
 int steno_capture_reader_next(StenoCaptureReader *reader, StenoCaptureFrame *frame);
 /* Bytes that could not be read so far: the torn end of a crash, or damage. 0 for a file that was closed in order. */
 guint64 steno_capture_reader_skipped(const StenoCaptureReader *reader);

@@ -30,6 +30,7 @@ struct StenoCapture {
     void (*failed)(gpointer user, const GError *error);
     gpointer user;
 
+    char *path; /* of the part's folder */
     GThread *thread;
     GMutex lock; /* for finishing */
     GCond wake;
@@ -280,13 +281,13 @@ static gboolean open_part(StenoCapture *capture, const StenoCaptureConfig *confi
     close(folder_fd);
     if (!written)
         return FALSE;
-    g_autofree char *part = g_strdup_printf("%s/part-%04u", config->folder, config->part);
-    capture->part.folder_fd = steno_files_open_folder(part, TRUE, error);
+    capture->path = g_strdup_printf("%s/part-%04u", config->folder, config->part);
+    capture->part.folder_fd = steno_files_open_folder(capture->path, TRUE, error);
     if (capture->part.folder_fd < 0)
         return FALSE;
     if (steno_events_open(&capture->part.events, capture->part.folder_fd, config->part, config->early_seq, error))
         return TRUE;
-    (void)rmdir(part); /* nothing is in it: it is no part */
+    (void)rmdir(capture->path); /* nothing is in it: it is no part */
     return FALSE;
 }
 
@@ -303,6 +304,7 @@ static void add_early(StenoCapture *capture, const StenoCaptureConfig *config)
 static void capture_free(StenoCapture *capture)
 {
     json_decref(capture->last);
+    g_free(capture->path);
     steno_events_clear(&capture->part.events);
     for (guint i = 0; i < capture->part.closing->len; i++)
         close(g_array_index(capture->part.closing, int, i));
@@ -325,6 +327,7 @@ StenoCapture *steno_capture_new(const StenoCaptureConfig *config, GError **error
     capture->part.zero_wall_us = config->zero_wall_us;
     capture->part.closing = g_array_new(FALSE, FALSE, sizeof(int));
     capture->part.scratch = g_byte_array_new();
+    steno_crc32_init(&capture->part.crc32);
     capture->tracks = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)steno_track_free);
     capture->log = config->log;
     capture->failed = config->failed;
@@ -412,4 +415,11 @@ gboolean steno_capture_finish(StenoCapture *capture, GError **error)
         g_propagate_error(error, g_steal_pointer(&capture->failure));
     capture_free(capture);
     return whole;
+}
+
+void steno_capture_discard(StenoCapture *capture)
+{
+    g_autofree char *path = g_strdup(capture->path);
+    (void)steno_capture_finish(capture, NULL);
+    steno_files_remove_part(path);
 }

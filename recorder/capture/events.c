@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define EVENTS_FILE "events.jsonl"
-
 gboolean steno_events_open(StenoEvents *events, int folder_fd, guint part, guint seq, GError **error)
 {
     events->fd = steno_files_create(folder_fd, EVENTS_FILE, error);

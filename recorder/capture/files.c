@@ -54,6 +54,13 @@ gboolean steno_files_replace(int folder_fd, const char *name, const char *text, 
     return TRUE;
 }
 
+void steno_files_remove_part(const char *path)
+{
+    g_autofree char *events = g_build_filename(path, EVENTS_FILE, NULL);
+    (void)unlink(events);
+    (void)rmdir(path); /* not with a track file in it */
+}
+
 /* The new name is on disk only when the folder that holds it is. */
 static gboolean sync_parent(const char *path, GError **error)
 {

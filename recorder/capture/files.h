@@ -8,6 +8,8 @@
 #define CAPTURE_FOLDER_MODE 0750
 #define CAPTURE_FILE_MODE 0640
 
+#define EVENTS_FILE "events.jsonl"
+
 /* Opens a new file below the folder for appending; an old one of that name is an error. -1 on failure. */
 int steno_files_create(int folder_fd, const char *name, GError **error);
 /* Writes everything. `name` is for the message only. */
@@ -16,5 +18,8 @@ gboolean steno_files_write(int fd, const char *name, const void *data, gsize byt
 gboolean steno_files_replace(int folder_fd, const char *name, const char *text, GError **error);
 /* Makes the folder (and its parents) durably and opens it; -1 on failure. fresh: it must not exist. */
 int steno_files_open_folder(const char *path, gboolean fresh, GError **error);
+
+/* Takes away the folder of a part that holds nothing but events.jsonl. */
+void steno_files_remove_part(const char *path);
 
 #endif

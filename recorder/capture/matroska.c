@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* A cluster's head: id, size (4 bytes), Timestamp (1 + 1 + 8). */
-#define CLUSTER_HEAD_BYTES 18
+/* A cluster's head: id, size (4 bytes), CRC-32, Timestamp (1 + 1 + 8). */
+#define CLUSTER_HEAD_BYTES (8 + MKV_CRC32_BYTES + 10)
 /* BlockGroup and Block with 4-byte sizes, then track, relative time and flags. */
 #define BLOCK_HEAD_BYTES 14
 /* BlockAdditions { BlockMore { BlockAddID, BlockAdditional } } around the record. */
@@ -95,6 +95,27 @@ static void close_master(GByteArray *out, guint start)
         out->data[start - 4 + i] = (guint8)(size >> (8 * (3 - i)));
 }
 
+/* ---- checksums --------------------------------------------------------------------------------------------------- */
+
+/* data: what the master element holds, the place of the checksum first. */
+static void put_crc32_at(guint8 *data, gsize bytes, const StenoCrc32 *crc32)
+{
+    guint32 value = GUINT32_TO_LE(steno_crc32(crc32, data + MKV_CRC32_BYTES, bytes - MKV_CRC32_BYTES));
+    data[0] = MKV_CRC32;
+    data[1] = 0x84;
+    memcpy(data + 2, &value, 4);
+}
+
+gboolean steno_matroska_is_whole(const StenoCrc32 *crc32, const guint8 *data, gsize bytes, gboolean *has)
+{
+    guint32 value;
+    *has = bytes >= MKV_CRC32_BYTES && data[0] == MKV_CRC32 && data[1] == 0x84;
+    if (!*has)
+        return FALSE;
+    memcpy(&value, data + 2, 4);
+    return GUINT32_FROM_LE(value) == steno_crc32(crc32, data + MKV_CRC32_BYTES, bytes - MKV_CRC32_BYTES);
+}
+
 /* ---- the file's head --------------------------------------------------------------------------------------------- */
 
 const char *steno_matroska_codec_id(StenoCodec codec)
@@ -155,7 +176,7 @@ static void put_media(GByteArray *out, const StenoMatroskaTrack *track)
         put_uint(out, MKV_SEEK_PRE_ROLL, 80 * 1000 * 1000);
 }
 
-void steno_matroska_header(GByteArray *out, const StenoMatroskaTrack *track)
+void steno_matroska_header(GByteArray *out, const StenoMatroskaTrack *track, const StenoCrc32 *crc32)
 {
     /* DateUTC counts ns from 2001-01-01. */
     const gint64 epoch_2001_us = G_GINT64_CONSTANT(978307200) * G_USEC_PER_SEC;
@@ -172,6 +193,7 @@ void steno_matroska_header(GByteArray *out, const StenoMatroskaTrack *track)
     close_master(out, info);
 
     guint tracks = open_master(out, MKV_TRACKS);
+    put_be(out, 0, MKV_CRC32_BYTES);
     guint entry = open_master(out, MKV_TRACK_ENTRY);
     put_uint(out, MKV_TRACK_NUMBER, 1);
     put_uint(out, MKV_TRACK_UID, MAX(track->track, 1));
@@ -188,6 +210,7 @@ void steno_matroska_header(GByteArray *out, const StenoMatroskaTrack *track)
     put_media(out, track);
     close_master(out, entry);
     close_master(out, tracks);
+    put_crc32_at(out->data + tracks, out->len - tracks, crc32);
 }
 
 /* ---- the record -------------------------------------------------------------------------------------------------- */
@@ -315,14 +338,16 @@ void steno_cluster_append(StenoCluster *cluster, gint64 pts_ms, gboolean referen
     cluster->bytes = (gsize)(p - cluster->data);
 }
 
-void steno_cluster_seal(StenoCluster *cluster)
+void steno_cluster_seal(StenoCluster *cluster, const StenoCrc32 *crc32)
 {
     guint8 *p = cluster->data;
     guint32 id = GUINT32_TO_BE(MKV_CLUSTER);
     guint64 start = GUINT64_TO_BE((guint64)cluster->start_ms);
     memcpy(p, &id, 4);
     put_size_at(p + 4, cluster->bytes - 8);
-    p[8] = MKV_TIMESTAMP;
-    p[9] = 0x88;
-    memcpy(p + 10, &start, 8);
+    p += 8;
+    p[MKV_CRC32_BYTES] = MKV_TIMESTAMP;
+    p[MKV_CRC32_BYTES + 1] = 0x88;
+    memcpy(p + MKV_CRC32_BYTES + 2, &start, 8);
+    put_crc32_at(p, cluster->bytes - 8, crc32);
 }

@@ -3,9 +3,12 @@
  * pays 25 MB of memory, 30 ms at its start and 130 shared libraries beside its keys (docs/DECISIONS.md).
  *
  * A file is a header (EBML, Segment of unknown size, Info, one TrackEntry) and clusters. It is only ever appended to.
+ * Tracks and each Cluster begin with a CRC-32 (RFC 8794 §11.3.1) of what follows in them.
  */
 #ifndef STENO_CAPTURE_MATROSKA_H
 #define STENO_CAPTURE_MATROSKA_H
+
+#include "crc32.h"
 
 #include "steno/frame.h"
 
@@ -19,6 +22,7 @@ enum {
     MKV_DOC_TYPE = 0x4282,
     MKV_DOC_TYPE_VERSION = 0x4287,
     MKV_DOC_TYPE_READ_VERSION = 0x4285,
+    MKV_CRC32 = 0xBF,
     MKV_SEGMENT = 0x18538067,
     MKV_INFO = 0x1549A966,
     MKV_TIMESTAMP_SCALE = 0x2AD7B1,
@@ -94,7 +98,12 @@ typedef struct {
 } StenoMatroskaTrack;
 
 /* Appends everything that comes before the first cluster. */
-void steno_matroska_header(GByteArray *out, const StenoMatroskaTrack *track);
+void steno_matroska_header(GByteArray *out, const StenoMatroskaTrack *track, const StenoCrc32 *crc32);
+
+/* The CRC-32 element that Tracks and Cluster begin with. */
+#define MKV_CRC32_BYTES 6
+/* Does what a master element holds begin with a CRC-32, and is it that of the rest? *has: the first. */
+gboolean steno_matroska_is_whole(const StenoCrc32 *crc32, const guint8 *data, gsize bytes, gboolean *has);
 
 /* A cluster in the making. Its buffer is kept for the next one, so that a warm track allocates nothing. */
 typedef struct {
@@ -113,6 +122,6 @@ gsize steno_cluster_frame_bytes(gsize payload_bytes);
 void steno_cluster_append(StenoCluster *cluster, gint64 pts_ms, gboolean reference, gboolean annexb,
                           StenoRecord *record, const guint8 *payload, gsize bytes);
 /* Completes the header; data … data + bytes is what to write. */
-void steno_cluster_seal(StenoCluster *cluster);
+void steno_cluster_seal(StenoCluster *cluster, const StenoCrc32 *crc32);
 
 #endif

@@ -16,6 +16,8 @@
 #define HEADER_MAX_BYTES (1024 * 1024)
 /* A frame and what is around it. */
 #define GROUP_MAX_BYTES (STENO_FRAME_MAX_BYTES + 1024)
+/* We write a cluster when it holds 256 KiB; one frame may be more. */
+#define CLUSTER_MAX_BYTES (GROUP_MAX_BYTES + 1024 * 1024)
 #define ELEMENT_HEAD_MAX_BYTES 12
 #define WINDOW_BYTES (64 * 1024)
 #define UNKNOWN_SIZE G_MAXUINT64
@@ -38,7 +40,9 @@ struct StenoCaptureReader {
     guint64 at;          /* next element */
     guint64 cluster_end; /* of the last one; 0: none yet */
     guint64 skipped;     /* bytes that made no sense */
-    GByteArray *payload; /* where lengths become start codes */
+    StenoCrc32 crc32;
+    gboolean has_checksums; /* in its head, so that no cluster is without */
+    GByteArray *payload;    /* where lengths become start codes */
 
     StenoCodec codec;
     guint width, height, channels, clock_hz;
@@ -227,8 +231,11 @@ static gboolean read_head(StenoCaptureReader *reader)
             const guint8 *data = fetch(reader, reader->at + element.head_bytes, (gsize)element.size);
             if (!data)
                 return FALSE;
-            read_tracks(reader, data, data + element.size);
-            reader->at += element.head_bytes + element.size;
+            gsize bytes = (gsize)element.size;
+            read_tracks(reader, data, data + bytes);
+            gboolean whole = steno_matroska_is_whole(&reader->crc32, data, bytes, &reader->has_checksums);
+            /* A head with a fault is damage, and the clusters may begin anywhere; what can be made of it is. */
+            reader->at += element.head_bytes + (whole || !reader->has_checksums ? element.size : 0);
             return reader->codec != STENO_CODEC_UNKNOWN;
         }
         reader->at += element.head_bytes + element.size;
@@ -316,16 +323,33 @@ static gboolean find_cluster(StenoCaptureReader *reader)
     return FALSE;
 }
 
+/* Goes into a cluster; FALSE when it is not what was written. */
+static gboolean enter_cluster(StenoCaptureReader *reader, const Element *element)
+{
+    guint64 start = reader->at + element->head_bytes;
+    /* The one before said that it is longer. */
+    if (reader->at < reader->cluster_end)
+        reader->skipped += element->head_bytes;
+    if (element->size > reader->bytes - start) {
+        /* It was cut off and ends with the file; its whole groups are read all the same. */
+        reader->cluster_end = reader->bytes;
+    } else {
+        const guint8 *data = element->size <= CLUSTER_MAX_BYTES ? fetch(reader, start, (gsize)element->size) : NULL;
+        gboolean has = FALSE;
+        gboolean whole = data && steno_matroska_is_whole(&reader->crc32, data, (gsize)element->size, &has);
+        if (!whole && (has || reader->has_checksums))
+            return FALSE;
+        reader->cluster_end = start + element->size;
+    }
+    reader->at = start;
+    return TRUE;
+}
+
 /* Passes one element outside of the groups; FALSE when it makes no sense here. */
 static gboolean pass_element(StenoCaptureReader *reader, const Element *element)
 {
-    if (element->id == MKV_CLUSTER) {
-        /* A cluster that was cut off ends with the file; its whole groups are read all the same. */
-        guint64 start = reader->at + element->head_bytes;
-        reader->cluster_end = element->size > reader->bytes - start ? reader->bytes : start + element->size;
-        reader->at = start;
-        return TRUE;
-    }
+    if (element->id == MKV_CLUSTER)
+        return enter_cluster(reader, element);
     /* We write nothing else between clusters, and in one nothing that reaches beyond it. */
     guint64 start = reader->at + element->head_bytes;
     if (start > reader->cluster_end || element->size > reader->cluster_end - start)
@@ -369,6 +393,7 @@ static StenoCaptureReader *reader_new(void)
     reader->fd = -1;
     reader->payload = g_byte_array_new();
     reader->parameters = g_byte_array_new();
+    steno_crc32_init(&reader->crc32);
     return reader;
 }
 

@@ -100,7 +100,7 @@ static gboolean read_stored(const char *capture, guint number, StenoCaptureSecti
 /* The part's last line, when it is whole and short. Only the file's end is read. */
 static char *read_last_line(const char *capture, guint part)
 {
-    g_autofree char *path = g_strdup_printf("%s/part-%04u/events.jsonl", capture, part);
+    g_autofree char *path = g_strdup_printf("%s/part-%04u/" EVENTS_FILE, capture, part);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return NULL;

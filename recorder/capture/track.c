@@ -92,7 +92,7 @@ static gboolean write_cluster(StenoPart *part, StenoTrack *track, GError **error
 {
     if (track->cluster.bytes == 0)
         return TRUE;
-    steno_cluster_seal(&track->cluster);
+    steno_cluster_seal(&track->cluster, &part->crc32);
     gboolean written = steno_files_write(track->fd, "a track file", track->cluster.data, track->cluster.bytes, error);
     part->bytes += written ? track->cluster.bytes : 0;
     track->dirty = TRUE;
@@ -128,7 +128,7 @@ static gboolean open_file(StenoPart *part, StenoTrack *track, GError **error)
         .codec_private_bytes = codec_private->len,
     };
     g_byte_array_set_size(part->scratch, 0);
-    steno_matroska_header(part->scratch, &head);
+    steno_matroska_header(part->scratch, &head, &part->crc32);
 
     g_autofree char *name = g_strdup_printf("track-%04u.%u.mkv", track->number, track->segment);
     track->fd = steno_files_create(part->folder_fd, name, error);

@@ -15,8 +15,9 @@ typedef struct {
     int folder_fd;
     gint64 zero_wall_us;
     StenoEvents events;
-    GArray *closing;       /* int: files that are complete, to be synced and closed at the next sync */
-    GByteArray *scratch;   /* for headers */
+    GArray *closing;     /* int: files that are complete, to be synced and closed at the next sync */
+    GByteArray *scratch; /* for headers */
+    StenoCrc32 crc32;
     gboolean folder_dirty; /* files were made since the last sync */
     guint64 frames, bytes, frames_dropped;
     gint64 now_mono_us;   /* of this round */

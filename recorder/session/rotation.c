@@ -231,9 +231,8 @@ void session_rotation_interrupt(StenoSession *session)
     } else if (rotation->state != ROTATION_ARMED) {
         return;
     }
-    /* An empty part is lawful, and belongs to the section that goes on. */
     if (rotation->other)
-        (void)steno_capture_finish(g_steal_pointer(&rotation->other), NULL);
+        steno_capture_discard(g_steal_pointer(&rotation->other));
     session_telling_release(session);
     rotation->state = ROTATION_IDLE;
 }

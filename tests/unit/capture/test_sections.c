@@ -4,12 +4,14 @@
 #include "steno/base/error.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define SECOND_US G_GINT64_CONSTANT(1000000)
 
@@ -181,6 +183,91 @@ static void test_damage(void **state)
     assert_null(steno_capture_sections("/nonexistent/capture", NULL));
 }
 
+/* ---- the last line ----------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *folder;
+    gint told, told_before_disk, finished; /* atomic */
+} Ending;
+
+/* What is told must be on disk already. */
+static void note_told(gpointer user, json_t *event)
+{
+    Ending *ending = user;
+    if (g_strcmp0(json_string_value(json_object_get(event, "event")), "rotated") == 0) {
+        json_t *events = helper_events(ending->folder, 1);
+        g_atomic_int_inc(&ending->told);
+        if (helper_count_events(events, "rotated") != 1)
+            g_atomic_int_inc(&ending->told_before_disk);
+        json_decref(events);
+    }
+    json_decref(event);
+}
+
+static void note_finished(gpointer user)
+{
+    g_atomic_int_inc(&((Ending *)user)->finished);
+}
+
+static json_t *rotated(void)
+{
+    return json_pack("{s:s, s:i, s:I}", "event", "rotated", "section", 1, "seam", (json_int_t)(ZERO_US + SECOND_US));
+}
+
+static void test_rotated_is_told_when_it_is_on_disk(void **state)
+{
+    Ending ending = {.folder = *state};
+    StenoCaptureConfig config = {
+        .folder = *state, .part = 1, .zero_wall_us = ZERO_US, .told = note_told, .user = &ending};
+    StenoCapture *capture = steno_capture_new(&config, NULL);
+    assert_non_null(capture);
+    steno_capture_event(capture, json_pack("{s:s}", "event", "muted"));
+    steno_capture_finish_begin(capture, rotated(), note_finished, &ending);
+    while (!g_atomic_int_get(&ending.finished))
+        g_usleep(1000);
+    assert_int_equal(g_atomic_int_get(&ending.told), 1);
+    assert_int_equal(ending.told_before_disk, 0);
+    assert_true(steno_capture_finish(capture, NULL));
+    assert_int_equal(ending.told, 1);
+    put_part(*state, 2, "");
+    g_autoptr(GArray) sections = sections_of(*state);
+    assert_int_equal(sections->len, 2);
+    assert_section(sections, 0, 1, 1, ZERO_US, ZERO_US + SECOND_US, FALSE);
+}
+
+static void test_rotated_is_not_told_when_it_is_not_on_disk(void **state)
+{
+    struct rlimit before, limit;
+    Ending ending = {.folder = *state};
+    StenoCaptureConfig config = {
+        .folder = *state, .part = 1, .zero_wall_us = ZERO_US, .told = note_told, .user = &ending};
+    StenoCapture *capture = steno_capture_new(&config, NULL);
+    assert_non_null(capture);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = before;
+    limit.rlim_cur = 4;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    steno_capture_finish_begin(capture, rotated(), note_finished, &ending);
+    g_autoptr(GError) error = NULL;
+    gboolean finished = steno_capture_finish(capture, &error);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_false(finished);
+    g_assert_error(error, STENO_ERROR, STENO_ERROR_STORAGE_FULL);
+    assert_int_equal(ending.finished, 1);
+    assert_int_equal(ending.told, 0);
+    g_autoptr(GArray) sections = sections_of(*state);
+    assert_section(sections, 0, 1, 1, ZERO_US, 0, FALSE);
+}
+
+static void test_a_part_that_nobody_used_leaves_nothing(void **state)
+{
+    g_autofree char *path = g_build_filename(*state, "part-0001", NULL);
+    steno_capture_discard(helper_capture(*state, 1));
+    assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+    steno_capture_discard(helper_capture(*state, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +276,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_last_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stored, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rotated_is_told_when_it_is_on_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rotated_is_not_told_when_it_is_not_on_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_part_that_nobody_used_leaves_nothing, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
