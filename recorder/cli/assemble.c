@@ -1,5 +1,5 @@
-/* steno assemble, steno verify. */
-#include "cli.h"
+/* steno assemble. */
+#include "destination.h"
 
 #include "steno/job.h"
 
@@ -7,25 +7,23 @@
 
 static int run_assemble(CliCall *call, GError **error)
 {
-    g_autofree char *folder = NULL;
-    const char *output = cli_text(call, "output");
-    if (!steno_job_assemble(call->operands[0], output ? output : "recordings", cli_text(call, "work"),
-                            cli_text(call, "outputs"), cli_text(call, "audio"), &folder, error))
+    g_autofree char *uri = NULL, *folder = NULL;
+    g_autoptr(StenoStore) store = destination_open(call, error);
+    g_autoptr(StenoSigner) signer = NULL;
+    if (!store || !destination_signer(call, &signer, error) ||
+        !steno_job_assemble(call->operands[0], store, signer, cli_text(call, "work"), cli_text(call, "outputs"),
+                            cli_text(call, "audio"), &uri, error))
         return 1;
+    folder = destination_shown(uri);
     if (call->json)
-        cli_print_json(json_pack("{s:s, s:s}", "event", "done", "folder", folder));
+        cli_print_json(json_pack("{s:s, s:s, s:s}", "event", "done", "folder", folder, "uri", uri));
     else
         puts(folder);
     return 0;
 }
 
-static int run_verify(CliCall *call, GError **error)
-{
-    return steno_job_verify(call->operands[0], call->json, error);
-}
-
 static const CliOption assemble_options[] = {
-    {"output", 'o', CLI_TEXT, "DIR", "folder for finished recordings (default: recordings)"},
+    DESTINATION_OPTIONS,
     {"outputs", 0, CLI_TEXT, "participant|track", "one file a participant, or a track (default: as it was asked for)"},
     {"audio", 0, CLI_TEXT, "copy|aac", "audio in the files (default: as it was asked for)"},
     {"work", 0, CLI_TEXT, "DIR", "make the files there first (default: CAPTURE/out); for a full disk"},
@@ -39,20 +37,10 @@ const CliCommand cli_assemble = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "Makes the files of a capture, as often as you like, also of one that a crash cut short.",
-    .examples = "  steno assemble /srv/recordings/.spool/01J… --output /srv/recordings\n",
-    .codes = "not-found nothing-recorded storage-unwritable storage-full storage-failed capture-damaged interrupted",
+    .examples = "  steno assemble /srv/recordings/.spool/01J… --output /srv/recordings\n"
+                "  sudo -u steno steno assemble /var/lib/steno/spool/01J… --storage archive\n",
+    .codes = "not-found nothing-recorded storage-unwritable storage-full storage-failed storage-denied "
+             "storage-unreachable geofence config source-damaged conflict capture-damaged interrupted",
     .options = assemble_options,
     .run = run_assemble,
-};
-
-const CliCommand cli_verify = {
-    .name = "verify",
-    .words = "check a finished recording against its manifest",
-    .operands = "FOLDER",
-    .operands_min = 1,
-    .operands_max = 1,
-    .summary = "Checks every file of a finished recording against its manifest.",
-    .examples = "  steno verify /srv/recordings/1234/20261121T195540Z_01J…\n",
-    .codes = "verify-failed storage-failed",
-    .run = run_verify,
 };

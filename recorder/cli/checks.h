@@ -30,9 +30,11 @@ gboolean checks_ask(CliChecks *checks, CliClient *client, const char *kind, cons
 void doctor_clock(CliChecks *checks);
 /* Room for captures and files; config may be NULL: nothing is known then. */
 void doctor_disks(CliChecks *checks, const StenoConfig *config);
+/* The key that manifests are signed with. */
+void doctor_signing(CliChecks *checks, const StenoConfig *config);
 /* Limits of stenod's process, 0: of this one, which is told. */
 void doctor_limits(CliChecks *checks, const StenoConfig *config, gint pid);
-/* Names of platforms' hosts, STUN and TURN servers. */
+/* Names of platforms' hosts, STUN and TURN servers, S3 endpoints. */
 void doctor_names(CliChecks *checks, const StenoConfig *config);
 /* When the HTTPS server's certificate ends (Unix time); 0: it could not be asked, *words (free it) tells why. */
 gint64 cli_client_certificate(const char *address, char **words);

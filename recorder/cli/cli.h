@@ -109,6 +109,10 @@ void cli_print_answer(const json_t *value);
 int cli_fail(const GError *error);
 int cli_usage_error(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
+/* One line on standard error (a terminal), five times a second; whole -1: not known. *told_us: zero at first. */
+void cli_progress(const char *name, gint64 have, gint64 whole, gint64 *told_us);
+void cli_progress_end(void);
+
 /* Columns that fit what is in them. */
 typedef struct CliTable CliTable;
 /* heads: NULL-terminated, lent for as long as the table; flexible: the column that is cut on a narrow terminal. */
@@ -129,8 +133,8 @@ gint64 cli_number(const json_t *object, const char *name);
 
 extern const CliCommand cli_start, cli_record, cli_list, cli_show, cli_watch, cli_stop, cli_pause, cli_resume,
     cli_update, cli_files, cli_get, cli_delete, cli_key_add, cli_key_list, cli_key_revoke, cli_webhook_list,
-    cli_webhook_enable, cli_audit_verify, cli_check, cli_doctor, cli_assemble, cli_verify, cli_token_janus,
-    cli_completion;
+    cli_webhook_enable, cli_storage_list, cli_storage_retry, cli_audit_verify, cli_check, cli_doctor, cli_assemble,
+    cli_verify, cli_token_janus, cli_completion;
 
 /* Completion of a shell ("bash", "zsh", "fish"), or NULL for another one; steno(1) as roff. Caller frees. */
 char *cli_print_completion(const char *shell);

@@ -128,32 +128,6 @@ void cli_client_set_patience(CliClient *client, gint64 ms)
     client->patience_ms = ms;
 }
 
-/* ---- paths ------------------------------------------------------------------------------------------------------- */
-
-char *cli_path(const char *first, ...)
-{
-    GString *path = g_string_new("/v1");
-    va_list args;
-    va_start(args, first);
-    for (const char *part = first; part; part = va_arg(args, const char *)) {
-        g_autofree char *escaped = g_uri_escape_string(part, NULL, FALSE);
-        /* "." and ".." would be taken away on the way. */
-        if (part[0] && strspn(part, ".") == strlen(part)) {
-            g_free(escaped);
-            escaped = g_strdup(part[1] ? "%2E%2E" : "%2E");
-        }
-        g_string_append_printf(path, "/%s", escaped);
-    }
-    va_end(args);
-    return g_string_free(path, FALSE);
-}
-
-void cli_query(GString *path, const char *name, const char *value)
-{
-    g_autofree char *escaped = g_uri_escape_string(value, NULL, FALSE);
-    g_string_append_printf(path, "%c%s=%s", strchr(path->str, '?') ? '&' : '?', name, escaped);
-}
-
 /* ---- what went wrong --------------------------------------------------------------------------------------------- */
 
 /* Connected, or -1 with errno. */
@@ -368,6 +342,16 @@ static struct curl_slist *set_headers(const CliExchange *exchange, CURL *curl, c
     return headers;
 }
 
+/* At a storage: nobody there is told who we are. */
+static void set_elsewhere(const CliExchange *exchange, CURL *curl)
+{
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (exchange->storage_ca)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, exchange->storage_ca);
+}
+
 /* url: where a file is to be fetched instead, without our credentials; NULL: the exchange's own path. */
 static CURLcode perform(const CliClient *client, Transfer *transfer, const char *url, const char *body, char *details)
 {
@@ -381,7 +365,7 @@ static CURLcode perform(const CliClient *client, Transfer *transfer, const char 
     g_string_truncate(transfer->body, 0);
     details[0] = '\0';
     if (url)
-        curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        set_elsewhere(exchange, curl);
     else
         set_connection(client, curl);
     curl_easy_setopt(curl, CURLOPT_URL, url ? url : own);
@@ -474,22 +458,68 @@ static gboolean take_answer(Transfer *transfer, json_t **answer, GError **error)
     return TRUE;
 }
 
+/* ---- at a storage ------------------------------------------------------------------------------------------------ */
+
+/* In clear only to this machine. */
+static gboolean may_go_to(const char *url)
+{
+    g_autoptr(GUri) uri = g_uri_parse(url, G_URI_FLAGS_ENCODED, NULL);
+    const char *host = uri ? g_uri_get_host(uri) : NULL;
+    if (!host || g_strcmp0(g_uri_get_scheme(uri), "https") == 0)
+        return host != NULL;
+    return strcmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0 || strcmp(host, "::1") == 0;
+}
+
+static gboolean judge_storage(Transfer *transfer, CURLcode code, const char *details, GError **error)
+{
+    long status = transfer->exchange->status;
+    if (code == CURLE_OK && is_success(transfer))
+        return TRUE;
+    if (code != CURLE_OK)
+        g_set_error(error, STENO_ERROR, STENO_ERROR_STORAGE_UNREACHABLE,
+                    "the storage did not send the file: %s. Without --direct stenod fetches it for us",
+                    details[0] ? details : curl_easy_strerror(code));
+    else
+        g_set_error(error, STENO_ERROR,
+                    status == 404                    ? STENO_ERROR_NOT_FOUND
+                    : status == 401 || status == 403 ? STENO_ERROR_STORAGE_DENIED
+                    : status >= 500 || status == 429 ? STENO_ERROR_STORAGE_UNREACHABLE
+                                                     : STENO_ERROR_STORAGE_FAILED,
+                    "the storage answered the signed address with HTTP %ld", status);
+    return FALSE;
+}
+
+/* What it is signed with is in the address: it is told to nobody else, and wiped. */
+static gboolean go_direct(const CliClient *client, Transfer *transfer, GError **error)
+{
+    char details[CURL_ERROR_SIZE];
+    char *url = g_steal_pointer(&transfer->redirect);
+    gboolean good = FALSE;
+    if (!url || !may_go_to(url))
+        g_set_error(error, STENO_ERROR, STENO_ERROR_PROTOCOL,
+                    "stenod sends us to the storage in clear (or nowhere at all); without --direct it fetches the file "
+                    "for us");
+    else
+        good = judge_storage(transfer, perform(client, transfer, url, NULL, details), details, error);
+    if (url)
+        steno_secret_wipe(url, strlen(url));
+    g_free(url);
+    return good;
+}
+
 gboolean cli_client_exchange(CliClient *client, CliExchange *exchange, json_t **answer, GError **error)
 {
     char details[CURL_ERROR_SIZE];
     char *body = exchange->body ? json_dumps(exchange->body, JSON_COMPACT) : NULL;
     Transfer transfer = {.exchange = exchange, .body = g_string_new(NULL)};
     CURLcode code = perform_patiently(client, &transfer, body, details);
-    if (code == CURLE_OK && exchange->status >= 301 && exchange->status <= 308 && transfer.redirect &&
-        g_str_has_prefix(transfer.redirect, "https://")) {
-        g_autofree char *url = g_steal_pointer(&transfer.redirect);
-        code = perform(client, &transfer, url, NULL, details);
-    }
     if (answer)
         *answer = NULL;
     gboolean good = code == CURLE_OK;
     if (!good)
         set_transport_error(client, code, details, error);
+    else if (exchange->direct && exchange->status == 302)
+        good = go_direct(client, &transfer, error);
     else
         good = take_answer(&transfer, answer, error);
     if (body)

@@ -44,6 +44,10 @@ typedef struct {
     /* Each header of a 2xx, the name in lower case. */
     void (*header)(gpointer user, const char *name, const char *value);
     gpointer user;
+    /* An answer that sends us to a storage is followed there, once, without any credentials of ours. Else it is an
+     * error. storage_ca: trust these certificates for it, NULL: the system's. */
+    gboolean direct;
+    const char *storage_ca;
 
     long status;     /* of the answer, 0: none */
     json_t *problem; /* of an error, or NULL; the caller's */
@@ -51,11 +55,26 @@ typedef struct {
 
 /*
  * *answer (may be NULL): the body, the caller's; NULL where there was none. The error is the problem's, with its words;
- * DAEMON_UNREACHABLE, TLS, PROTOCOL.
+ * DAEMON_UNREACHABLE, TLS, PROTOCOL; of a storage STORAGE_*, NOT_FOUND.
  */
 gboolean cli_client_exchange(CliClient *client, CliExchange *exchange, json_t **answer, GError **error);
 /* The same for a request without anything special. NULL on failure; an empty object for an empty answer. */
 json_t *cli_client_ask(CliClient *client, const char *method, const char *path, const json_t *body, GError **error);
+
+/* ---- lists ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *member;       /* of the answer: the array */
+    const char *const *heads; /* ends with NULL */
+    guint flexible;           /* the column that is cut on a narrow terminal */
+    void (*add)(CliTable *table, const json_t *item, gboolean plain);
+} CliListing;
+
+/* GET path, as a table (of a command that has --plain) or, with --json, as it came. The exit code. */
+int cli_list_answer(CliCall *call, const char *path, const CliListing *listing, GError **error);
+/* A cell: plain is for programs. The caller frees them. */
+char *cli_size(gint64 bytes, gboolean plain);
+char *cli_time(const char *rfc3339, gboolean plain);
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 

@@ -7,11 +7,33 @@
 const CliCommand *const *cli_commands(void)
 {
     static const CliCommand *const commands[] = {
-        &cli_start,    &cli_list,       &cli_show,         &cli_watch,          &cli_stop,
-        &cli_pause,    &cli_resume,     &cli_update,       &cli_files,          &cli_get,
-        &cli_delete,   &cli_record,     &cli_assemble,     &cli_verify,         &cli_key_add,
-        &cli_key_list, &cli_key_revoke, &cli_webhook_list, &cli_webhook_enable, &cli_audit_verify,
-        &cli_check,    &cli_doctor,     &cli_token_janus,  &cli_completion,     NULL,
+        &cli_start,
+        &cli_list,
+        &cli_show,
+        &cli_watch,
+        &cli_stop,
+        &cli_pause,
+        &cli_resume,
+        &cli_update,
+        &cli_files,
+        &cli_get,
+        &cli_delete,
+        &cli_record,
+        &cli_assemble,
+        &cli_verify,
+        &cli_key_add,
+        &cli_key_list,
+        &cli_key_revoke,
+        &cli_webhook_list,
+        &cli_webhook_enable,
+        &cli_storage_list,
+        &cli_storage_retry,
+        &cli_audit_verify,
+        &cli_check,
+        &cli_doctor,
+        &cli_token_janus,
+        &cli_completion,
+        NULL,
     };
     return commands;
 }

@@ -159,6 +159,7 @@ static int run_doctor(CliCall *call, GError **error)
     if (here) {
         doctor_clock(checks);
         doctor_disks(checks, config);
+        doctor_signing(checks, config);
         doctor_limits(checks, config, cli_client_peer(client));
         doctor_names(checks, config);
     }
@@ -183,9 +184,11 @@ const CliCommand cli_doctor = {
     .words = "find out why it does not work",
     .operands = "",
     .summary =
-        "Checks what recordings need: the configuration, the clock, disks, limits, names, stenod and its certificate,\n"
-        "every platform and its token, every storage (a small file is put, got and deleted), the webhooks; and tells\n"
-        "what to do. Works without stenod, too. With --server only what stenod there can tell is checked.",
+        "Checks what recordings need: the configuration, the clock, disks, limits, names, the signing key, stenod and "
+        "its\n"
+        "certificate, every platform and its token, every storage (a small file is put, got and deleted), what waits\n"
+        "for them, the webhooks; and tells what to do. Works without stenod, too. With --server only what stenod there "
+        "can tell is checked.",
     .examples = "  sudo steno doctor\n"
                 "  steno doctor --json | jq '.checks[] | select(.ok | not)'\n",
     .codes = "",

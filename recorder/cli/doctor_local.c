@@ -1,6 +1,8 @@
 /* steno doctor: what of this machine makes recordings fail. */
 #include "checks.h"
 
+#include "steno/proof.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -10,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <sys/timex.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 /* A clock that may be further off puts tracks of several machines visibly apart. */
 #define CLOCK_ERROR_MAX_US (500 * 1000)
@@ -72,6 +75,36 @@ void doctor_disks(CliChecks *checks, const StenoConfig *config)
         if (storage->root)
             check_disk(checks, config, storage->name, storage->root);
     }
+}
+
+/* ---- the signing key --------------------------------------------------------------------------------------------- */
+
+void doctor_signing(CliChecks *checks, const StenoConfig *config)
+{
+    if (!config)
+        return;
+    const char *given = config->top.signing_key_file;
+    g_autofree char *path = given ? g_strdup(given) : g_build_filename(config->top.state_dir, "signing/key.pem", NULL);
+    if (g_str_has_prefix(path, "credential:")) {
+        checks_add(checks, CHECK_GOOD, "signing key", NULL, "is a credential of the service, which stenod alone reads");
+        return;
+    }
+    if (access(path, R_OK) != 0) {
+        gboolean missing = errno == ENOENT;
+        checks_add(checks, given && missing ? CHECK_BAD : CHECK_WARNING, "signing key",
+                   missing ? "stenod makes one at its first start, unless signing_key_file names another"
+                           : "run this with sudo to have it checked",
+                   "%s: %s", path, g_strerror(errno));
+        return;
+    }
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoSecret) pem = steno_secret_read_file(path, &error);
+    g_autoptr(StenoSigner) signer = pem ? steno_signer_new(pem, &error) : NULL;
+    if (signer)
+        checks_add(checks, CHECK_GOOD, "signing key", NULL, "%s, fingerprint %s", path,
+                   steno_signer_fingerprint(signer));
+    else
+        checks_add_error(checks, "signing key", "manifests can't be signed with it: docs/VERIFY.md", error);
 }
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
@@ -149,5 +182,11 @@ void doctor_names(CliChecks *checks, const StenoConfig *config)
             check_server(checks, platform->name, platform->stun);
         for (char **turn = platform->turn; *turn; turn++)
             check_server(checks, platform->name, *turn);
+    }
+    for (guint i = 0; config && i < config->storages->len; i++) {
+        const StenoConfigStorage *storage = g_ptr_array_index(config->storages, i);
+        g_autoptr(GUri) uri = storage->endpoint ? g_uri_parse(storage->endpoint, G_URI_FLAGS_NONE, NULL) : NULL;
+        if (uri && g_uri_get_host(uri))
+            check_name(checks, storage->name, g_uri_get_host(uri));
     }
 }

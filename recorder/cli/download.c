@@ -13,7 +13,6 @@
 
 /* How often in a row a connection may break before anything came. */
 #define ATTEMPTS 5
-#define PROGRESS_US (200 * 1000)
 #define CHUNK_BYTES (256 * 1024)
 
 typedef struct {
@@ -104,22 +103,9 @@ static gboolean on_opened(gpointer user, long status)
     if (from == 0 && restart(state))
         return TRUE;
     g_set_error(&state->error, STENO_ERROR, STENO_ERROR_PROTOCOL,
-                "stenod sent '%s' from byte %" G_GINT64_FORMAT " instead of %" G_GINT64_FORMAT, state->wanted->name,
-                from, state->asked);
+                "'%s' was sent from byte %" G_GINT64_FORMAT " instead of %" G_GINT64_FORMAT, state->wanted->name, from,
+                state->asked);
     return FALSE;
-}
-
-static void tell_progress(State *state)
-{
-    gint64 now_us = steno_clock_mono_us();
-    if (!state->wanted->progress || now_us - state->told_us < PROGRESS_US)
-        return;
-    state->told_us = now_us;
-    g_autofree char *have = g_format_size((guint64)state->filled);
-    g_autofree char *whole = g_format_size((guint64)MAX(state->wanted->bytes, 0));
-    g_autofree char *name = cli_printable(state->wanted->name);
-    fprintf(stderr, "\r\033[K%s  %s of %s", name, have, whole);
-    fflush(stderr);
 }
 
 static gboolean on_data(gpointer user, const char *bytes, gsize count)
@@ -141,7 +127,8 @@ static gboolean on_data(gpointer user, const char *bytes, gsize count)
     }
     g_checksum_update(state->sum, (const guchar *)bytes, (gssize)count);
     state->filled += (gint64)count;
-    tell_progress(state);
+    if (state->wanted->progress)
+        cli_progress(state->wanted->name, state->filled, state->wanted->bytes, &state->told_us);
     return TRUE;
 }
 
@@ -150,7 +137,8 @@ static gboolean fetch_rest(CliClient *client, State *state, GError **error)
 {
     g_autofree char *range = g_strdup_printf("Range: bytes=%" G_GINT64_FORMAT "-", state->filled);
     g_autofree char *if_range = g_strdup_printf("If-Range: %s", state->etag);
-    char *headers[] = {range, state->etag ? if_range : NULL, NULL};
+    /* A storage's versions are others than stenod's; what was joined wrongly is seen by its digest. */
+    char *headers[] = {range, state->etag && !state->wanted->direct ? if_range : NULL, NULL};
     CliExchange exchange = {
         .method = "GET",
         .path = state->wanted->path,
@@ -159,6 +147,8 @@ static gboolean fetch_rest(CliClient *client, State *state, GError **error)
         .opened = on_opened,
         .data = on_data,
         .user = state,
+        .direct = state->wanted->direct,
+        .storage_ca = state->wanted->storage_ca,
     };
     state->asked = state->filled;
     state->offered = 0;
@@ -171,6 +161,12 @@ static gboolean fetch_rest(CliClient *client, State *state, GError **error)
     return FALSE;
 }
 
+static gboolean will_pass(const GError *error)
+{
+    return g_error_matches(error, STENO_ERROR, STENO_ERROR_DAEMON_UNREACHABLE) ||
+           g_error_matches(error, STENO_ERROR, STENO_ERROR_STORAGE_UNREACHABLE);
+}
+
 static gboolean fetch(CliClient *client, State *state, GError **error)
 {
     guint failures = 0;
@@ -180,7 +176,7 @@ static gboolean fetch(CliClient *client, State *state, GError **error)
         if (fetch_rest(client, state, &broken) && (state->wanted->bytes < 0 || state->filled == state->wanted->bytes))
             return TRUE;
         failures = state->filled > before ? 0 : failures + 1;
-        if (broken && (!g_error_matches(broken, STENO_ERROR, STENO_ERROR_DAEMON_UNREACHABLE) || failures >= ATTEMPTS)) {
+        if (broken && (!will_pass(broken) || failures >= ATTEMPTS)) {
             g_propagate_error(error, g_steal_pointer(&broken));
             return FALSE;
         }
@@ -250,8 +246,10 @@ gboolean cli_download(CliClient *client, const CliDownload *wanted, gboolean *fe
                     "'%s' is there, and is another file than the recording's; --force replaces it", state.final);
     } else if (!good) {
         good = *fetched = download(client, &state, error);
+        if (!good && state.fd >= 0 && state.filled == 0)
+            (void)unlink(state.part);
         if (wanted->progress)
-            fputs("\r\033[K", stderr);
+            cli_progress_end();
     }
     if (state.fd >= 0)
         close(state.fd);

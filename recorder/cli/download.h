@@ -12,6 +12,8 @@ typedef struct {
     const char *sha256; /* lower case hex, "" : not known */
     gboolean force;     /* replace another file of this name */
     gboolean progress;  /* on standard error */
+    gboolean direct;    /* where stenod sends us, as of CliExchange */
+    const char *storage_ca;
 } CliDownload;
 
 /*

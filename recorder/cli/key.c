@@ -28,32 +28,19 @@ static int run_key_add(CliCall *call, GError **error)
     return 0;
 }
 
+static void add_key(CliTable *table, const json_t *key, gboolean plain)
+{
+    g_autofree char *made = cli_time(cli_member(key, "created_at"), plain);
+    g_autofree char *revoked = cli_time(cli_member(key, "revoked_at"), plain);
+    cli_table_add(table, cli_member(key, "id"), cli_member(key, "role"), cli_member(key, "app"),
+                  cli_member(key, "label"), made, revoked);
+}
+
 static int run_key_list(CliCall *call, GError **error)
 {
     static const char *const heads[] = {"KEY", "ROLE", "APP", "LABEL", "MADE", "REVOKED", NULL};
-    g_autoptr(CliClient) client = cli_client_new(call, error);
-    json_t *answer = client ? cli_client_ask(client, "GET", "/v1/keys", NULL, error) : NULL;
-    if (!answer)
-        return 1;
-    if (call->json) {
-        cli_print_answer(answer);
-        json_decref(answer);
-        return 0;
-    }
-    gboolean plain = cli_flag(call, "plain");
-    CliTable *table = cli_table_new(heads, 3);
-    size_t i = 0;
-    json_t *key = NULL;
-    json_array_foreach (json_object_get(answer, "keys"), i, key) {
-        const char *made = cli_member(key, "created_at"), *revoked = cli_member(key, "revoked_at");
-        g_autofree char *local_made = plain ? g_strdup(made) : cli_local_time(made);
-        g_autofree char *local_revoked = plain ? g_strdup(revoked) : cli_local_time(revoked);
-        cli_table_add(table, cli_member(key, "id"), cli_member(key, "role"), cli_member(key, "app"),
-                      cli_member(key, "label"), local_made, local_revoked);
-    }
-    cli_table_print(table, plain);
-    json_decref(answer);
-    return 0;
+    static const CliListing listing = {"keys", heads, 3, add_key};
+    return cli_list_answer(call, "/v1/keys", &listing, error);
 }
 
 static int run_key_revoke(CliCall *call, GError **error)
@@ -75,29 +62,19 @@ static int run_key_revoke(CliCall *call, GError **error)
 
 /* ---- webhooks ---------------------------------------------------------------------------------------------------- */
 
+static void add_webhook(CliTable *table, const json_t *webhook, gboolean plain)
+{
+    (void)plain;
+    g_autofree char *waiting = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(webhook, "waiting"));
+    cli_table_add(table, cli_member(webhook, "name"), cli_member(webhook, "state"), waiting, cli_member(webhook, "url"),
+                  cli_member(webhook, "last_error"));
+}
+
 static int run_webhook_list(CliCall *call, GError **error)
 {
     static const char *const heads[] = {"WEBHOOK", "STATE", "WAITING", "URL", "LAST ERROR", NULL};
-    g_autoptr(CliClient) client = cli_client_new(call, error);
-    json_t *answer = client ? cli_client_ask(client, "GET", "/v1/webhooks", NULL, error) : NULL;
-    if (!answer)
-        return 1;
-    if (call->json) {
-        cli_print_answer(answer);
-        json_decref(answer);
-        return 0;
-    }
-    CliTable *table = cli_table_new(heads, 4);
-    size_t i = 0;
-    json_t *webhook = NULL;
-    json_array_foreach (json_object_get(answer, "webhooks"), i, webhook) {
-        g_autofree char *waiting = g_strdup_printf("%" G_GINT64_FORMAT, cli_number(webhook, "waiting"));
-        cli_table_add(table, cli_member(webhook, "name"), cli_member(webhook, "state"), waiting,
-                      cli_member(webhook, "url"), cli_member(webhook, "last_error"));
-    }
-    cli_table_print(table, cli_flag(call, "plain"));
-    json_decref(answer);
-    return 0;
+    static const CliListing listing = {"webhooks", heads, 4, add_webhook};
+    return cli_list_answer(call, "/v1/webhooks", &listing, error);
 }
 
 static int run_webhook_enable(CliCall *call, GError **error)

@@ -1,6 +1,8 @@
 /* What is printed: data on standard output, messages on standard error. */
 #include "cli.h"
 
+#include "steno/base/clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +49,29 @@ void cli_print_answer(const json_t *value)
     fflush(stdout);
     free(line);
 }
+
+/* ---- progress ---------------------------------------------------------------------------------------------------- */
+
+#define PROGRESS_US (200 * 1000)
+
+void cli_progress(const char *name, gint64 have, gint64 whole, gint64 *told_us)
+{
+    gint64 now_us = steno_clock_mono_us();
+    if (now_us - *told_us < PROGRESS_US)
+        return;
+    *told_us = now_us;
+    g_autofree char *have_text = g_format_size((guint64)have), *printable = cli_printable(name);
+    g_autofree char *whole_text = whole < 0 ? NULL : g_format_size((guint64)whole);
+    fprintf(stderr, "\r\033[K%s  %s%s%s", printable, have_text, whole_text ? " of " : "", whole_text ? whole_text : "");
+    fflush(stderr);
+}
+
+void cli_progress_end(void)
+{
+    fputs("\r\033[K", stderr);
+}
+
+/* ---- data -------------------------------------------------------------------------------------------------------- */
 
 gboolean cli_terminal(void)
 {

@@ -1,5 +1,5 @@
 /* steno record: one recording in the foreground. */
-#include "cli.h"
+#include "destination.h"
 
 #include "steno/base/error.h"
 #include "steno/job.h"
@@ -17,7 +17,9 @@
 
 typedef struct {
     CliCall *call;
-    const char *output, *spool;
+    const char *spool;
+    StenoStore *store;
+    StenoSigner *signer; /* or NULL */
     gboolean keep_capture;
     StenoJobSpec *spec;
 
@@ -105,7 +107,8 @@ static void on_event(gpointer user, json_t *event)
         print_stats(record, event);
     }
     const json_t *error = json_object_get(event, "error");
-    if (g_strcmp0(name, "state") == 0 && json_is_object(error) && !record->call->json) {
+    gboolean told = g_strcmp0(name, "state") == 0 || g_strcmp0(name, "storage") == 0;
+    if (told && json_is_object(error) && !record->call->json) {
         end_line(record);
         fprintf(stderr, "steno: %s\n", json_string_value(json_object_get(error, "message")));
     }
@@ -126,30 +129,32 @@ static void on_state(gpointer user, const char *state)
     }
 }
 
-static void print_done(const Record *record, const char *folder, const char *capture, const char *end_reason,
-                       const GError *error)
+static void print_done(const Record *record, const StenoJobResult *result)
 {
+    g_autofree char *folder = destination_shown(result->uri);
+    const GError *error = result->error;
     if (record->call->json) {
-        cli_print_json(json_pack("{s:s, s:s?, s:s?, s:s, s:o}", "event", "done", "folder", folder, "capture", capture,
-                                 "end_reason", end_reason, "error", steno_error_to_json(error)));
+        cli_print_json(json_pack("{s:s, s:s?, s:s?, s:s?, s:s, s:o}", "event", "done", "folder", folder, "uri",
+                                 result->uri, "capture", result->capture, "end_reason", result->end_reason, "error",
+                                 steno_error_to_json(error)));
         return;
     }
     if (error)
         (void)cli_fail(error);
-    fprintf(stderr, "steno: ended: %s\n", end_reason);
-    if (capture && error)
-        fprintf(stderr, "steno: what was captured is kept in %s; `steno assemble %s` makes files of it\n", capture,
-                capture);
+    fprintf(stderr, "steno: ended: %s\n", result->end_reason);
+    if (result->capture && error)
+        fprintf(stderr, "steno: what was captured is kept in %s; `steno assemble %s` makes files of it\n",
+                result->capture, result->capture);
     if (folder)
         puts(folder);
 }
 
-static void on_done(gpointer user, const char *folder, const char *capture, const char *end_reason, const GError *error)
+static void on_done(gpointer user, const StenoJobResult *result)
 {
     Record *record = user;
     end_line(record);
-    print_done(record, folder, capture, end_reason, error);
-    record->exit_code = steno_error_exit_code(error);
+    print_done(record, result);
+    record->exit_code = steno_error_exit_code(result->error);
     g_main_loop_quit(record->loop);
 }
 
@@ -179,8 +184,10 @@ static int run(Record *record)
     g_autoptr(GError) error = NULL;
     record->spec->id = steno_job_new_id();
     const StenoJobPlace place = {
-        .root = record->output ? record->output : "recordings",
         .spool = record->spool,
+        .stores = &record->store,
+        .n_stores = 1,
+        .signer = record->signer,
         .keep_capture = record->keep_capture,
         .restarts_max = RESTARTS_MAX,
         .stall_s = STALL_S,
@@ -191,7 +198,7 @@ static int run(Record *record)
     record->job = steno_job_start(record->spec, &place, log, &job_events, record, &error);
     if (!record->job) {
         g_main_loop_unref(record->loop);
-        print_done(record, NULL, NULL, "join-failed", error);
+        print_done(record, &(StenoJobResult){.end_reason = "join-failed", .error = error});
         return steno_error_exit_code(error);
     }
     guint interrupt = g_unix_signal_add(SIGINT, on_signal, record);
@@ -209,19 +216,27 @@ static int run_record(CliCall *call, GError **error)
     Record record = {
         .call = call,
         .spec = steno_job_spec_new(),
-        .output = cli_text(call, "output"),
         .spool = cli_text(call, "spool"),
         .keep_capture = cli_flag(call, "keep-capture"),
     };
-    int exit_code = set_fields(&record, error) ? run(&record) : 2;
+    int exit_code = 2;
+    /* A storage is no place for captures. */
+    if (!record.spool && cli_text(call, "storage"))
+        record.spool = ".spool";
+    if (set_fields(&record, error) && (record.store = destination_open(call, error)) &&
+        destination_signer(call, &record.signer, error))
+        exit_code = run(&record);
     steno_job_spec_free(record.spec);
+    steno_signer_unref(record.signer);
+    if (record.store)
+        steno_store_unref(record.store);
     g_free(record.state);
     return exit_code;
 }
 
 static const CliOption record_options[] = {
-    {"output", 'o', CLI_TEXT, "DIR", "folder for finished recordings (default: recordings)"},
-    {"spool", 0, CLI_TEXT, "DIR", "folder for captures (default: OUTPUT/.spool)"},
+    DESTINATION_OPTIONS,
+    {"spool", 0, CLI_TEXT, "DIR", "folder for captures (default: OUTPUT/.spool; with --storage: .spool)"},
     {"keep-capture", 0, CLI_FLAG, NULL, "keep the capture when the files are stored"},
     {NULL},
 };
@@ -232,9 +247,11 @@ const CliCommand cli_record = {
     .operands = "",
     .summary = "Records a channel as a silent participant, and leaves finished files and a manifest. Ctrl-C ends the "
                "recording\n"
-               "and finishes its files. The folder of the files is printed on standard output.",
+               "and finishes its files. The folder of the files is printed on standard output, or its s3:// address.",
     .examples = "  steno record --platform janus --url https://sfu.example/janus --channel 1234 \\\n"
-                "      --token-secret-file janus.secret --output /srv/recordings --max-duration 3600\n",
+                "      --token-secret-file janus.secret --output /srv/recordings --max-duration 3600\n"
+                "  steno record --platform janus --url https://sfu.example/janus --channel 1234 \\\n"
+                "      --storage archive --config steno.conf --signing-key signing.pem --rotate 1800\n",
     .options = record_options,
     .job_options = TRUE,
     .run = run_record,

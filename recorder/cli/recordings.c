@@ -89,18 +89,29 @@ static char *paint(const char *state, gboolean colour)
     return g_strdup_printf("\033[%sm%s\033[0m", code, state);
 }
 
+/* "storing (blocked)": that alone is no state of its own. */
+static char *state_of(const json_t *recording)
+{
+    size_t i = 0;
+    json_t *storage = NULL;
+    json_array_foreach (json_object_get(recording, "storages"), i, storage) {
+        if (strcmp(cli_member(storage, "state"), "blocked") == 0)
+            return g_strdup_printf("%s (blocked)", cli_member(recording, "state"));
+    }
+    return g_strdup(cli_member(recording, "state"));
+}
+
 static void add_recording(CliTable *table, const json_t *recording, gboolean plain)
 {
     const json_t *counts = json_object_get(recording, "counts");
     const char *started = cli_member(recording, "started_at");
     if (!started[0])
         started = cli_member(recording, "start_at");
-    g_autofree char *time = plain ? g_strdup(started) : cli_local_time(started);
+    g_autofree char *time = cli_time(started, plain), *bytes = cli_size(cli_number(counts, "bytes"), plain);
+    g_autofree char *state = plain ? g_strdup(cli_member(recording, "state")) : state_of(recording);
     g_autofree char *duration = plain ? g_strdup_printf("%" G_GINT64_FORMAT, cli_number(counts, "duration_ms"))
                                       : cli_format_duration(cli_number(counts, "duration_ms"));
-    g_autofree char *bytes = plain ? g_strdup_printf("%" G_GINT64_FORMAT, cli_number(counts, "bytes"))
-                                   : g_format_size((guint64)cli_number(counts, "bytes"));
-    cli_table_add(table, cli_member(recording, "id"), cli_member(recording, "state"), cli_member(recording, "app"),
+    cli_table_add(table, cli_member(recording, "id"), state, cli_member(recording, "app"),
                   cli_member(recording, "platform"), cli_member(recording, "channel"), time, duration, bytes,
                   cli_member(recording, "end_reason"));
 }
@@ -209,6 +220,29 @@ static void print_files(const json_t *recording)
     cli_table_print(table, FALSE);
 }
 
+/* "archive: blocked since 2026-11-22 08:00:00, 1.0 MB of 2.0 MB: AccessDenied …"; "primary: stored s3://…/". */
+static void print_storage(const json_t *storage)
+{
+    const char *state = cli_member(storage, "state");
+    g_autofree char *since = cli_local_time(cli_member(storage, "since"));
+    GString *text = g_string_new(NULL);
+    g_string_append_printf(text, "%s: %s", cli_member(storage, "name"), state);
+    if (since[0])
+        g_string_append_printf(text, " since %s", since);
+    gint64 bytes = cli_number(storage, "bytes"), total = cli_number(storage, "bytes_total");
+    if (strcmp(state, "stored") != 0 && total > 0) {
+        g_autofree char *have = g_format_size((guint64)bytes), *whole = g_format_size((guint64)total);
+        g_string_append_printf(text, ", %s of %s", have, whole);
+    }
+    const char *words = cli_member(json_object_get(storage, "error"), "message");
+    if (words[0])
+        g_string_append_printf(text, ": %s", words);
+    else
+        g_string_append_printf(text, " %s", cli_member(storage, "uri"));
+    print_line("storage", text->str);
+    g_string_free(text, TRUE);
+}
+
 void cli_print_recording(const json_t *recording)
 {
     const json_t *error = json_object_get(recording, "error"), *progress = json_object_get(recording, "progress");
@@ -235,9 +269,7 @@ void cli_print_recording(const json_t *recording)
     size_t i = 0;
     json_t *storage = NULL;
     json_array_foreach (json_object_get(recording, "storages"), i, storage) {
-        g_autofree char *where = g_strdup_printf("%s: %s %s", cli_member(storage, "name"), cli_member(storage, "state"),
-                                                 cli_member(storage, "uri"));
-        print_line("storage", where);
+        print_storage(storage);
     }
     print_participants(recording);
     print_files(recording);
@@ -392,7 +424,9 @@ const CliCommand cli_show = {
     .operands = "ID",
     .operands_min = 1,
     .operands_max = 1,
-    .summary = "Shows a recording: its state, who is in it, what was captured, its files, why it ended.",
+    .summary = "Shows a recording: its state, who is in it, what was captured, its files, where they are stored (and "
+               "since when\n"
+               "and why they are not), why it ended.",
     .examples = "  steno show 01JD8Z…\n",
     .codes = "",
     .remote = TRUE,

@@ -99,6 +99,17 @@ static void add_text(CliCall *call, const char *name, json_t *request)
         json_object_set_new(request, name, json_string(text));
 }
 
+static void add_texts(CliCall *call, const char *name, json_t *request, const char *member)
+{
+    char **texts = cli_texts(call, name);
+    json_t *list = json_array();
+    for (; *texts; texts++)
+        json_array_append_new(list, json_string(*texts));
+    if (json_array_size(list) > 0)
+        json_object_set(request, member, list);
+    json_decref(list);
+}
+
 static gboolean add_time(CliCall *call, json_t *request, GError **error)
 {
     const char *text = cli_text(call, "at");
@@ -146,14 +157,16 @@ static json_t *make_request(CliCall *call, GError **error)
     if (cli_flag(call, "no-token"))
         json_object_set_new(request, "token", json_pack("{s:s}", "source", "none"));
     const char *outputs = cli_text(call, "outputs"), *audio = cli_text(call, "audio");
-    const char *storage = cli_text(call, "storage");
     if (outputs || audio)
         json_object_set_new(
             request, "outputs",
             json_pack("[{s:s, s:s}]", "type", outputs ? outputs : "participant", "audio", audio ? audio : "copy"));
-    if (storage)
-        json_object_set_new(request, "storages", json_pack("[s]", storage));
-    if (add_changeable(call, request, error) && add_time(call, request, error))
+    add_texts(call, "storage", request, "storages");
+    add_text(call, "store", request);
+    if (cli_flag(call, "rotate-join"))
+        json_object_set_new(request, "rotate_join", json_true());
+    if (add_changeable(call, request, error) && add_duration(call, "rotate", request, "rotate_s", error) &&
+        add_time(call, request, error))
         return request;
     json_decref(request);
     return NULL;
@@ -269,7 +282,11 @@ static const CliOption start_options[] = {
     CHANGEABLE,
     {"outputs", 0, CLI_TEXT, "participant|track", "one file a participant, or a track"},
     {"audio", 0, CLI_TEXT, "copy|aac", "audio in the files: as sent, or AAC"},
-    {"storage", 0, CLI_TEXT, "NAME", "where the files go (default: the app's first)"},
+    {"storage", 0, CLI_LIST, "NAME", "where the files go (repeatable; default: as the app's `store` says)"},
+    {"store", 0, CLI_TEXT, "all|first", "of several storages all must have the files, or the first that takes them"},
+    {"rotate", 0, CLI_TEXT, "DURATION",
+     "begin new files after this long, and store the finished ones while it goes on (0: never; default: the app's)"},
+    {"rotate-join", 0, CLI_FLAG, NULL, "join what was rotated into one file each at the end"},
     {"at", 0, CLI_TEXT, "TIME", "start then: 08:30 (the next one), \"2026-11-22 08:30\", 2026-11-22T08:30:00Z"},
     {"webhook", 0, CLI_TEXT, "NAME", "tell its events there (default: the app's)"},
     {"unless-running", 0, CLI_FLAG, NULL,
@@ -293,7 +310,9 @@ const CliCommand cli_start = {
         "command may end. For cron: nothing is printed on standard error when all is well, and of two commands with\n"
         "--unless-running at the same moment one starts a recording and both print its id.",
     .examples = "  steno start --app clinic --platform janus-1 --channel 1234 --for 1h --unless-running\n"
-                "  steno start --app clinic --platform janus-1 --channel 1234 --at 08:30 --label case=17\n",
+                "  steno start --app clinic --platform janus-1 --channel 1234 --at 08:30 --label case=17\n"
+                "  steno start --app clinic --platform janus-1 --channel 1234 --storage primary --storage archive \\\n"
+                "      --store all --rotate 30m\n",
     .codes = "already-recording conflict limit-reached disk-low idempotency-mismatch",
     .code_words = "  10…44  with --wait: why the recording failed, as of `steno record`\n",
     .options = start_options,

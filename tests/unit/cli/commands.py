@@ -69,14 +69,15 @@ class Commands(unittest.TestCase):
             f.write("a-join-token\n")
         self.steno(*START, "--profile", "low", "--token", "@" + token, "--audio-of", "none", "--video-of", "alice",
                    "--video-of", "bob", "--max-height", "720", "--outputs", "track", "--audio", "aac", "--storage", "primary",
-                   "--for", "1h30m", "--max-idle", "5m", "--label", "case=17", "--label", "ward=7=b", "--webhook", "ward-7",
+                   "--storage", "archive", "--store", "first", "--rotate", "30m", "--rotate-join", "--for", "1h30m", "--max-idle", "5m", "--label", "case=17", "--label", "ward=7=b", "--webhook", "ward-7",
                    "--at", "2099-06-01 08:30")
         _, body = self.last()
         self.assertEqual(body, {
             "app": "clinic", "platform": "janus-1", "channel": "1234", "profile": "low",
             "token": {"source": "given", "value": "a-join-token"},
             "subscribe": {"audio": "none", "video": ["alice", "bob"], "max_height": 720},
-            "outputs": [{"type": "track", "audio": "aac"}], "storages": ["primary"], "max_duration_s": 5400,
+            "outputs": [{"type": "track", "audio": "aac"}], "storages": ["primary", "archive"], "store": "first",
+            "rotate_s": 1800, "rotate_join": True, "max_duration_s": 5400,
             "max_idle_s": 300, "labels": {"case": "17", "ward": "7=b"}, "webhook": "ward-7",
             "start_at": "2099-06-01T06:30:00Z"})
 
@@ -278,6 +279,58 @@ class Commands(unittest.TestCase):
         self.fake.media["alice.mkv"] = MEDIA + b"x"
         self.steno("get", "01A", "alice.mkv", code=44)
 
+    def test_get_what_proves_the_manifest(self):
+        self.put("alice.mkv")
+        self.fake.media.update({"manifest.json.sig": b"s" * 64, "manifest.json.tsr": b"t"})
+        out, _ = self.steno("get", "01A")
+        self.assertEqual(out.split(), ["01A/alice.mkv", "01A/manifest.json.tsr", "01A/manifest.json.sig", "01A/manifest.json"])
+        self.assertEqual(self.read("01A/manifest.json.sig"), b"s" * 64)
+
+    def test_get_through_stenod_or_direct(self):
+        self.put("alice mkv.mkv")
+        self.fake.up_bucket()
+        self.steno("get", "01A", "alice mkv.mkv", "-o", "through")
+        self.assertEqual((self.last()[0]["query"], self.fake.direct), ({"via": "stream"}, []))
+        os.mkdir(os.path.join(self.at, "to"))
+        with open(os.path.join(self.at, "to/alice mkv.mkv.part"), "wb") as f:
+            f.write(MEDIA[:1000])
+        self.fake.cuts = [5000]
+        self.steno("get", "01A", "alice mkv.mkv", "-o", "to", "--direct")
+        self.assertEqual(self.read("to/alice mkv.mkv"), MEDIA)
+        # stenod is asked for an address each time; the storage is told nothing of us.
+        self.assertEqual([one["headers"].get("Range") for one in self.fake.direct], ["bytes=1000-", "bytes=6000-"])
+        for one in self.fake.direct:
+            self.assertEqual(one["query"], "signature=secret")
+            self.assertLessEqual(set(one["headers"]), {"Host", "Accept", "Range"}, one["headers"])
+
+    def test_get_direct_that_is_refused(self):
+        self.put("alice.mkv")
+        self.fake.up_bucket()
+        for status, code in ((403, 45), (404, 3), (400, 42)):
+            self.fake.refusals = [status]
+            out, err = self.steno("get", "01A", "alice.mkv", "--direct", code=code)
+            self.assertIn(f"HTTP {status}", err)
+            self.assertNotIn("signature=secret", out + err)
+        self.assertEqual(os.listdir(os.path.join(self.at, "01A")), [])
+        # Another machine, in clear.
+        self.fake.elsewhere = "http://192.0.2.1"
+        _, err = self.steno("get", "01A", "alice.mkv", "--direct", code=23)
+        self.assertIn("in clear", err)
+        # Without --direct nobody follows anywhere, whatever stenod says.
+        count = len(self.fake.direct)
+        self.fake.faults = [(302, "x", "x")]
+        self.steno("get", "01A", "alice.mkv", code=23)
+        self.assertEqual(len(self.fake.direct), count)
+
+    def test_get_of_changed_contents_leaves_nothing(self):
+        self.put("alice.mkv")
+        self.fake.up_bucket()
+        self.fake.media["alice.mkv"] = b"x" + MEDIA[1:]
+        for more in ([], ["--direct"]):
+            _, err = self.steno("get", "01A", "alice.mkv", *more, code=44)
+            self.assertIn("thrown away", err)
+            self.assertEqual(os.listdir(os.path.join(self.at, "01A")), [])
+
     def test_get_spares_other_files(self):
         self.put("alice.mkv")
         os.mkdir(os.path.join(self.at, "01A"))
@@ -318,6 +371,38 @@ class Commands(unittest.TestCase):
                                                          "url": "https://x.example/", "last_error": "HTTP 500"}]}
         out, _ = self.steno("webhook", "list", "--plain")
         self.assertEqual(out, "ward-7\tfailing\t3\thttps://x.example/\tHTTP 500\n")
+
+    # ---- storages ----
+    def test_storages(self):
+        uploads = {"waiting": 0, "storing": 1, "retrying": 0, "blocked": 0}
+        why = {"since": "2026-11-21T19:55:40Z", "error": {"code": "storage-denied", "message": "AccessDenied\x1b[31m"}}
+        self.fake.fixed["/v1/storages"] = {"storages": [
+            {"name": "primary", "type": "local", "uri": "file:///srv", "free_bytes": 5, "total_bytes": 9, "blocked": None, "uploads": uploads},
+            {"name": "archive", "type": "s3", "uri": "s3://b/", "free_bytes": None, "total_bytes": None, "blocked": why,
+             "uploads": {**uploads, "blocked": 2}}]}
+        out, _ = self.steno("storage", "list", "--plain")
+        self.assertEqual(out.splitlines()[0], "primary\tok\tlocal\tfile:///srv\t5\t1 storing\t\t")
+        self.assertTrue(out.splitlines()[1].startswith("archive\tblocked\ts3\ts3://b/\t\t2 blocked, 1 storing\t2026-11-21T19:55:40Z\tAccessDenied"))
+        out, _ = self.steno("storage", "list")
+        self.assertIn("2026-11-21 20:55:40", out)
+        self.assertNotIn("\x1b", out)
+        self.fake.checks = {"archive": {}}
+        out, _ = self.steno("storage", "retry", "archive")
+        self.assertEqual(out, "archive: 2 recordings are tried again\n")
+        self.assertEqual(json.loads(self.steno("storage", "retry", "archive", "--json")[0]), {"retried": 2})
+        _, err = self.steno("storage", "retry", "none", code=3)
+        self.assertEqual(err, "steno: storage none: there is no storage none\n")
+
+    def test_show_of_what_is_blocked(self):
+        self.add(state="storing", storages=[
+            {"name": "primary", "state": "stored", "uri": "file:///srv/1", "since": None, "error": None, "bytes": 9, "bytes_total": 9},
+            {"name": "archive", "state": "blocked", "uri": "s3://b/1", "since": "2026-11-21T19:55:40Z", "bytes": 1000, "bytes_total": 2000,
+             "error": {"code": "storage-denied", "message": "AccessDenied on s3://b/1"}}])
+        out, _ = self.steno("show", "01A")
+        self.assertIn("primary: stored file:///srv/1\n", out)
+        self.assertIn("archive: blocked since 2026-11-21 20:55:40, 1.0 kB of 2.0 kB: AccessDenied on s3://b/1\n", out)
+        self.assertIn("storing (blocked)", self.steno("list")[0])
+        self.assertIn("\tstoring\t", self.steno("list", "--plain")[0])
 
     # ---- reaching stenod ----
     def test_nobody_there(self):

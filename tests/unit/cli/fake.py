@@ -8,8 +8,8 @@ import socketserver
 import threading
 import urllib.parse
 
-MEMBERS = {"app", "platform", "channel", "profile", "token", "subscribe", "outputs", "storages", "max_duration_s",
-           "max_idle_s", "start_at", "labels", "webhook"}
+MEMBERS = {"app", "platform", "channel", "profile", "token", "subscribe", "outputs", "storages", "store", "rotate_s",
+           "rotate_join", "max_duration_s", "max_idle_s", "start_at", "labels", "webhook"}
 MEDIA = bytes(range(256)) * 8192  # 2 MiB
 
 
@@ -29,7 +29,7 @@ def recording(ident, **more):
 
 def file_of(name, data, **more):
     whole = {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "media_type": "video/x-matroska",
-             "participant": "alice", "url": "", "storage": "primary", "deleted_at": None}
+             "participant": "alice", "url": "", "storage": "primary", "section": None, "deleted_at": None}
     whole.update(more)
     return whole
 
@@ -157,8 +157,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if one:
             self.answer(200, {"files": one["files"]})
 
-    def file(self, fake, _query, _body, _ident, name):
-        data = fake.media[name]
+    def file(self, fake, query, _body, _ident, name):
+        if name not in fake.media:
+            self.problem(404, "not-found", "the recording has no file of this name")
+            return
+        if query.get("via") == "redirect" and fake.elsewhere:
+            self.answer(302, b"", [("Location", f"{fake.elsewhere}/{urllib.parse.quote(name)}?signature=secret")])
+            return
+        self.send_file(fake, fake.media[name])
+
+    def send_file(self, fake, data):
         tag = '"' + hashlib.sha256(data).hexdigest() + '"'
         start, status, headers = 0, 200, [("ETag", tag)]
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
@@ -224,6 +232,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def check(self, fake, _query, _body, name):
         self.answer(200, fake.checks[name])
 
+    def retry(self, fake, _query, _body, name):
+        if name in fake.checks:
+            self.answer(200, {"retried": 2})
+        else:
+            self.problem(404, "not-found", f"there is no storage {name}")
+
     ROUTES = [
         ("POST", "/v1/recordings", start), ("GET", "/v1/recordings", list), ("GET", "/v1/recordings/([^/]+)", show),
         ("PATCH", "/v1/recordings/([^/]+)", update), ("DELETE", "/v1/recordings/([^/]+)", delete),
@@ -231,8 +245,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
         ("GET", "/v1/recordings/([^/]+)/files/([^/]+)", file), ("GET", "/v1/recordings/([^/]+)/manifest", manifest),
         ("GET", "/v1/events", events), ("POST", "/v1/keys", key_add), ("DELETE", "/v1/keys/([^/]+)", key_revoke),
         ("POST", "/v1/(?:platforms|storages)/([^/]+)/check", check), ("POST", "/v1/webhooks/([^/]+)/enable", check),
+        ("POST", "/v1/storages/([^/]+)/retry", retry),
         ("GET", "/v1/(?:keys|webhooks|platforms|storages)|/readyz|/livez|/version", fixed),
     ]
+
+
+class Bucket(Handler):
+    """A storage that a signed address leads to."""
+
+    def handle_any(self):
+        fake = self.server.fake
+        url = urllib.parse.urlsplit(self.path)
+        with fake.lock:
+            fake.direct.append({"path": url.path, "query": url.query, "headers": dict(self.headers.items())})
+            refused = fake.refusals.pop(0) if fake.refusals else None
+        if refused:
+            self.answer(refused, b"<Error><Code>AccessDenied</Code></Error>", kind="application/xml")
+            return
+        self.send_file(fake, fake.media[urllib.parse.unquote(url.path[1:])])
+
+    do_GET = handle_any
 
 
 class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -251,10 +283,17 @@ class Fake:
         self.changed = threading.Condition(self.lock)
         self.requests, self.faults, self.cuts, self.events = [], [], [], []
         self.recordings, self.keys, self.media, self.fixed, self.checks = {}, {}, {}, {}, {}
-        self.key = None
+        self.key = self.elsewhere = None
         self.streams = self.cut_stream = 0
-        self.server = None
+        self.direct, self.refusals = [], []
+        self.server = self.bucket = None
         self.up()
+
+    def up_bucket(self):
+        self.bucket = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
+        self.bucket.fake = self
+        self.elsewhere = f"http://127.0.0.1:{self.bucket.server_port}"
+        threading.Thread(target=self.bucket.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def up(self):
         self.server = UnixServer(self.path, Handler)
@@ -262,8 +301,11 @@ class Fake:
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def down(self):
-        self.server.shutdown()
-        self.server.server_close()
+        for server in (self.server, self.bucket):
+            if server:
+                server.shutdown()
+                server.server_close()
+        self.bucket = None
 
     def event(self, kind, ident, **data):
         with self.lock:
