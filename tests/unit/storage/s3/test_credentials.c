@@ -325,6 +325,8 @@ static void sts_says_no(void **state)
         {200, STS_KEYS("A<!-- -->B", "2026-11-22T02:00:00Z"), STENO_ERROR_STORAGE_DENIED, "no credentials"},
         {200, STS_KEYS("A", "soon"), STENO_ERROR_STORAGE_DENIED, "Expiration is no time"},
         {200, STS_KEYS("A B", "2026-11-22T02:00:00Z"), STENO_ERROR_STORAGE_DENIED, "access key id"},
+        {200, STS_KEYS("A</AccessKeyId><AccessKeyId>B", "2026-11-22T02:00:00Z"), STENO_ERROR_STORAGE_DENIED,
+         "no XML of STS"},
         {403, STS_KEYS("A", "2026-11-22T02:00:00Z"), STENO_ERROR_STORAGE_DENIED, "no success"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
@@ -383,7 +385,8 @@ static void container_elsewhere(void **state)
     }
     for (guint i = 0; i < G_N_ELEMENTS(lawful); i++) {
         set(&world->settings->container_endpoint, lawful[i]);
-        expect(world, (Step){"GET", lawful[i], 404, "{\"code\": \"NotFound\", \"message\": \"no\\nrole\"}", NULL, NULL});
+        expect(world,
+               (Step){"GET", lawful[i], 404, "{\"code\": \"NotFound\", \"message\": \"no\\nrole\"}", NULL, NULL});
         expect_error(world, NULL, STENO_ERROR_STORAGE_DENIED,
                      "HTTP 404: the answer holds no credentials: NotFound no role");
     }
