@@ -159,7 +159,7 @@ static gboolean hold_lock(StenoJob *job)
         return TRUE;
     if (job->stock_attempts == 0)
         steno_notice(job->log, "storing waits: %s", error->message);
-    job->stock_timer = g_timeout_add(retry_delay_ms(job->stock_attempts++, g_random_int()), on_stock_timer, job);
+    job->stock_timer = g_timeout_add(rejoin_delay_ms(job->stock_attempts++, g_random_int()), on_stock_timer, job);
     return FALSE;
 }
 

@@ -132,12 +132,18 @@ static void try_next(Section *section)
         section->storings[0].state = STORING_FAILED;
 }
 
+static gboolean is_interrupted(const GError *error)
+{
+    return g_error_matches(error, STENO_ERROR, STENO_ERROR_INTERRUPTED) ||
+           g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+}
+
 static void take_failure(Storing *storing, const GError *error)
 {
     Section *section = storing->section;
     StenoJob *job = section->job;
     storing->state = STORING_IDLE;
-    if (g_error_matches(error, STENO_ERROR, STENO_ERROR_INTERRUPTED) && (storing->leaving || section->damaged))
+    if (is_interrupted(error) && (storing->leaving || section->damaged))
         return;
     storing->best_bytes = MAX(storing->best_bytes, storing->bytes);
     set_trouble(storing, error);

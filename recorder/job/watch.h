@@ -57,7 +57,7 @@ gint deaths_add(Deaths *deaths, gint64 lived_us, gboolean captured, guint restar
 /* Assembling is tried again after 1 s … 60 s, less up to a half: `random` makes many recordings not come back at once.
  */
 guint retry_delay_ms(guint attempts, guint32 random);
-/* The same for a platform that is away: 0.25 s … 10 s. */
+/* The same for a platform that is away, or a capture that another one works on: 0.25 s … 10 s. */
 guint rejoin_delay_ms(guint attempts, guint32 random);
 /* Anything from 0 up to first_ms, doubled with each attempt, up to max_ms. */
 guint full_jitter_ms(guint first_ms, guint max_ms, guint attempts, guint32 random);

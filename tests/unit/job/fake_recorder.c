@@ -8,6 +8,7 @@
  *   early:N      tells N events that never come into the file
  *   again        tells all its events once more
  *   torn         half a line, as a crash leaves it
+ *   rot:N        rotates: the part ends with section N, the next one begins
  *   grow         figures each 50 ms, with more frames each time
  *   frozen       the same, without frames        idle         the same, but nothing is announced
  *   die          kill -9                         end:R[:E]    ends for the reason R, with the error E
@@ -100,6 +101,17 @@ static void begin_part(Fake *fake)
     tell_state(fake, fake->paused ? "paused" : "recording");
 }
 
+static void rotate(Fake *fake, int section)
+{
+    gint64 seam = fake->zero + section * (gint64)G_USEC_PER_SEC;
+    tell(fake, json_pack("{s:s, s:i, s:I}", "event", "rotated", "section", section, "seam", (json_int_t)seam), TRUE,
+         TRUE);
+    close(fake->events_fd);
+    fake->part++;
+    fake->seq = 0;
+    begin_part(fake);
+}
+
 static void end(Fake *fake, const char *reason, const char *error)
 {
     json_t *cause = error ? json_pack("{s:s, s:s}", "code", error, "message", "as the script says") : json_null();
@@ -160,6 +172,8 @@ static void obey(Fake *fake, const char *word)
         events(fake, word, TRUE, TRUE);
     else if (g_str_has_prefix(word, "lose:"))
         events(fake, word, TRUE, FALSE);
+    else if (g_str_has_prefix(word, "rot:"))
+        rotate(fake, atoi(word + 4));
     else if (g_str_has_prefix(word, "early:"))
         events(fake, word, FALSE, TRUE);
     else if (strcmp(word, "again") == 0)

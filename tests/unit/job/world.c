@@ -1,5 +1,6 @@
 #include "world.h"
 
+#include "capture_folder.h"
 #include "recorded_events.h"
 #include "recorder_lock.h"
 
@@ -18,6 +19,24 @@ static void on_state(gpointer user, const char *state)
     g_ptr_array_add(world->told, g_strconcat("state:", state, NULL));
 }
 
+/* Once each: bytes may be told often. */
+static void take_storage(World *world, const json_t *event)
+{
+    const char *code = json_string_value(json_object_get(json_object_get(event, "error"), "code"));
+    const char *state = json_string_value(json_object_get(event, "state"));
+    gboolean troubled = strcmp(state, "blocked") == 0 || strcmp(state, "retrying") == 0;
+    gint64 bytes = json_integer_value(json_object_get(event, "bytes"));
+    g_autofree char *told =
+        g_strdup_printf("storage %d %s %s%s%s", (int)json_integer_value(json_object_get(event, "section")),
+                        json_string_value(json_object_get(event, "storage")), state, code ? ":" : "", code ? code : "");
+    assert_int_equal(code != NULL, troubled);
+    assert_int_equal(json_integer_value(json_object_get(event, "since_us")) > 0, troubled);
+    assert_int_equal(json_is_string(json_object_get(event, "uri")), strcmp(state, "stored") == 0);
+    assert_true(bytes <= json_integer_value(json_object_get(event, "bytes_total")));
+    if (world->told->len == 0 || strcmp(world->told->pdata[world->told->len - 1], told) != 0)
+        g_ptr_array_add(world->told, g_steal_pointer(&told));
+}
+
 static void on_event(gpointer user, json_t *event)
 {
     World *world = user;
@@ -29,6 +48,13 @@ static void on_event(gpointer user, json_t *event)
         world->place.event_part = position.part;
         world->place.event_seq = position.seq;
         g_ptr_array_add(world->told, g_strdup_printf("%s %u.%u", name, position.part, position.seq));
+    } else if (strcmp(name, "storage") == 0) {
+        take_storage(world, event);
+    } else if (strcmp(name, "section_stored") == 0) {
+        g_ptr_array_add(world->told, g_strdup_printf("section_stored %d",
+                                                     (int)json_integer_value(json_object_get(event, "section"))));
+        assert_true(json_array_size(json_object_get(event, "outputs")) > 0);
+        assert_true(json_is_object(json_object_get(event, "manifest")));
     } else if (strcmp(name, "stats") != 0) {
         const json_t *error = json_object_get(event, "error");
         const char *code = json_string_value(json_object_get(error, "code"));
@@ -41,16 +67,18 @@ static void on_event(gpointer user, json_t *event)
     world->last = json_deep_copy(event);
 }
 
-static void on_done(gpointer user, const char *folder, const char *capture, const char *end_reason, const GError *error)
+static void on_done(gpointer user, const StenoJobResult *result)
 {
     World *world = user;
     assert_false(world->done);
     world->done = TRUE;
     g_ptr_array_add(world->told, g_strdup("done"));
-    world->folder = g_strdup(folder);
-    world->kept = g_strdup(capture);
-    world->end_reason = g_strdup(end_reason);
-    world->error = error ? g_error_copy(error) : NULL;
+    world->folder = result->uri ? g_filename_from_uri(result->uri, NULL, NULL) : NULL;
+    world->manifest = json_incref((json_t *)result->manifest);
+    assert_int_equal(world->manifest != NULL, result->uri != NULL);
+    world->kept = g_strdup(result->capture);
+    world->end_reason = g_strdup(result->end_reason);
+    world->error = result->error ? g_error_copy(result->error) : NULL;
 }
 
 static gboolean matches(const char *told, const char *what)
@@ -173,6 +201,7 @@ void world_forget_done(World *world)
     g_clear_pointer(&world->folder, g_free);
     g_clear_pointer(&world->kept, g_free);
     g_clear_pointer(&world->end_reason, g_free);
+    g_clear_pointer(&world->manifest, json_decref);
     g_clear_error(&world->error);
 }
 
@@ -210,16 +239,64 @@ guint world_assemblies(const World *world)
     return g_strv_length(lines) - 1;
 }
 
+char *world_folder(const World *world, const char *root)
+{
+    RecordingPlace place = {0};
+    recording_place_set(&place, NULL, "ward", world->spec->id, 1795377340000000); /* as the fake recorder says */
+    g_autofree char *folder = recording_place_folder(&place, world->stores[0]);
+    recording_place_clear(&place);
+    return g_build_filename(root, folder, NULL);
+}
+
+void world_make_capture(World *world)
+{
+    g_autofree char *recording =
+        g_strdup_printf("{\"id\":\"%s\",\"channel\":\"ward\",\"zero\":1795377340000000}", world->spec->id);
+    world_write(world->capture, "recording.json", recording);
+    world_write(world->capture, "part-0001/events.jsonl",
+                "{\"event\":\"state\",\"state\":\"recording\",\"part\":1,\"seq\":1}\n"
+                "{\"event\":\"ended\",\"end_reason\":\"max-idle\",\"error\":null,\"part\":1,\"seq\":2}\n");
+    world_write(world->capture, "part-0001/track-0001.0.mkv", "media");
+}
+
+/* Everybody may write: refused, also to root. */
+void world_break(const char *root)
+{
+    assert_int_equal(g_chmod(root, 0777), 0);
+}
+
+void world_mend(const char *root)
+{
+    assert_int_equal(g_chmod(root, 0755), 0);
+}
+
 /* ---- fixtures ---------------------------------------------------------------------------------------------------- */
+
+static StenoStore *open_store(const char *name, const char *root)
+{
+    StenoConfigStorage *settings;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoConfig) config = steno_config_with_storage(name, "local", &settings);
+    settings->root = g_strdup(root);
+    g_clear_pointer(&config->top.state_dir, g_free);
+    StenoStore *store = steno_store_open(config, settings, &error);
+    if (!store)
+        fail_msg("%s", error->message);
+    return store;
+}
 
 int world_set_up(void **state)
 {
     World *world = g_new0(World, 1);
     world->base = g_dir_make_tmp("steno-XXXXXX", NULL);
     world->root = g_build_filename(world->base, "root", NULL);
+    world->other = g_build_filename(world->base, "other", NULL);
     world->spool = g_build_filename(world->base, "spool", NULL);
     world->runtime = g_build_filename(world->base, "run", NULL);
     assert_int_equal(g_mkdir(world->root, 0755), 0);
+    assert_int_equal(g_mkdir(world->other, 0755), 0);
+    world->stores[0] = open_store("primary", world->root);
+    world->stores[1] = open_store("archive", world->other);
     assert_int_equal(g_mkdir(world->spool, 0700), 0);
     world->spec = steno_job_spec_new();
     world->spec->id = steno_job_new_id();
@@ -227,8 +304,12 @@ int world_set_up(void **state)
     world->spec->url = g_strdup("http://127.0.0.1:9");
     world->spec->channel = g_strdup("ward");
     world->capture = g_build_filename(world->spool, world->spec->id, NULL);
-    world->place = (StenoJobPlace){
-        .root = world->root, .spool = world->spool, .runtime_dir = world->runtime, .outlive = TRUE, .restarts_max = 5};
+    world->place = (StenoJobPlace){.stores = world->stores,
+                                   .n_stores = 1,
+                                   .spool = world->spool,
+                                   .runtime_dir = world->runtime,
+                                   .outlive = TRUE,
+                                   .restarts_max = 5};
     world->events = (StenoJobEvents){.state = on_state, .event = on_event, .done = on_done};
     world->told = g_ptr_array_new_with_free_func(g_free);
     *state = world;
@@ -249,7 +330,11 @@ int world_tear_down(void **state)
     json_decref(world->last);
     world_forget_done(world);
     g_free(world->base);
+    for (guint i = 0; i < G_N_ELEMENTS(world->stores); i++)
+        steno_store_unref(world->stores[i]);
+    steno_signer_unref(world->place.signer);
     g_free(world->root);
+    g_free(world->other);
     g_free(world->spool);
     g_free(world->runtime);
     g_free(world->capture);

@@ -13,17 +13,20 @@
 #include "steno/job.h"
 
 typedef struct {
-    char *base, *root, *spool, *runtime, *capture;
+    char *base, *root, *other, *spool, *runtime, *capture;
+    StenoStore *stores[2]; /* "primary" in root, "archive" in other, of which the job knows only the first */
     StenoJobSpec *spec;
     StenoJobPlace place;
     StenoJobEvents events;
     StenoJob *job;
-    /* What was told, in order: "state:recording", "talking 1.3", "stalled", "done" … */
+    /* What was told, in order: "state:recording", "talking 1.3", "stalled", "storage 0 primary blocked:storage-full",
+     * "section_stored 1", "done" … */
     GPtrArray *told;
     json_t *last;  /* the last event with a part and seq, or an error */
     gint64 frames; /* of the last figures */
     gboolean done;
-    char *folder, *kept, *end_reason;
+    char *folder, *kept, *end_reason; /* folder: where the files are */
+    json_t *manifest;
     GError *error;
 } World;
 
@@ -57,6 +60,13 @@ void world_write(const char *folder, const char *name, const char *text);
 void world_assembler(const World *world, const char *modes);
 /* How often the assembler ran. */
 guint world_assemblies(const World *world);
+/* The recording's folder below a root; it need not be there. Caller frees. */
+char *world_folder(const World *world, const char *root);
+/* A capture whose recorder has told its ending. */
+void world_make_capture(World *world);
+/* Breaks a root (what is there cannot be reached, nothing can be made), and mends it. */
+void world_break(const char *root);
+void world_mend(const char *root);
 /* A main loop, until `is` says so; fails after 20 s. */
 void world_until(World *world, gboolean (*is)(World *world));
 
