@@ -3,11 +3,8 @@
 
 #include "steno/base/error.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
@@ -52,48 +49,8 @@ static void local_close(gpointer state)
     g_free(local);
 }
 
-/* ---- check ------------------------------------------------------------------------------------------------------- */
-
-/* Writes a block and takes it away again: nothing else tells read-only mounts, quotas and full disks alike. */
-static int write_block(int folder_fd)
-{
-    static const char block[4096];
-    g_autofree char *name = g_strdup_printf(LOCAL_TEMPORARY_PREFIX "check-%08x" LOCAL_TEMPORARY_SUFFIX, g_random_int());
-    int fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno;
-    ssize_t n = write(fd, block, sizeof block);
-    int failed = n < 0 || fsync(fd) != 0 ? errno : n < (ssize_t)sizeof block ? ENOSPC : 0;
-    close(fd);
-    (void)unlinkat(folder_fd, name, 0);
-    return failed;
-}
-
-static gboolean check_in(Local *local, int folder_fd, GError **error)
-{
-    if (!local_root_has_room(local, folder_fd, 0, error))
-        return FALSE;
-    int failed = write_block(folder_fd);
-    if (failed == EACCES || failed == EPERM)
-        return local_fail(error, failed, "writing to the storage folder %s as user %u (give it the right to)",
-                          local->root, (unsigned)geteuid());
-    if (failed)
-        return local_fail(error, failed, "writing to the storage folder %s", local->root);
-    return local_root_mark(local, folder_fd, error);
-}
-
-static gboolean local_check(gpointer state, GCancellable *cancellable, GError **error)
-{
-    Local *local = state;
-    if (!store_goes_on(cancellable, error))
-        return FALSE;
-    int folder_fd = local_root_open(local, TRUE, error);
-    if (folder_fd < 0)
-        return FALSE;
-    gboolean good = check_in(local, folder_fd, error);
-    close(folder_fd);
-    return good;
-}
+/* ---- the row ------------------------------------------------------------------------------------------------------
+ */
 
 static gboolean local_space(gpointer state, gint64 *free_bytes, gint64 *total_bytes)
 {

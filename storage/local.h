@@ -12,7 +12,7 @@
 #define LOCAL_TEMPORARY_PREFIX ".steno-"
 #define LOCAL_TEMPORARY_SUFFIX ".partial"
 
-/* All but `known` is set once. */
+/* All but the last two is set once. */
 typedef struct {
     StenoStore *store;
     const char *root;
@@ -22,6 +22,7 @@ typedef struct {
     gint64 min_free_bytes;
     char *memory; /* where the state folder remembers that this root was used; NULL: nowhere */
     gint known;   /* atomic: the root has its marker, and that is remembered */
+    gint checks;  /* atomic: that have not ended */
 } Local;
 
 /*
@@ -73,6 +74,7 @@ gboolean local_way_missing(const Way *way, int failed, const char *doing, GError
 
 /* ---- what the sink does ------------------------------------------------------------------------------------------ */
 
+gboolean local_check(gpointer state, GCancellable *cancellable, GError **error);
 gboolean local_put(gpointer state, const StenoPut *put, GError **error);
 gboolean local_verify(gpointer state, const char *key, gint64 bytes, const char *sha256_hex, StenoProof proof,
                       GCancellable *cancellable, GError **error);

@@ -168,6 +168,75 @@ static void what_a_dead_mount_answers_will_pass(void **state)
     assert_int_equal(odd->code, STENO_ERROR_STORAGE_FAILED);
 }
 
+/* ---- a mount that hangs ------------------------------------------------------------------------------------------ */
+
+/* fsync() of a mount whose server is away: it returns when the server is back. */
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+static GMutex away_lock;
+static GCond away_changed;
+static gboolean is_away;
+static guint held, wanted_held;
+
+int __wrap_fsync(int fd)
+{
+    g_mutex_lock(&away_lock);
+    held++;
+    g_cond_broadcast(&away_changed);
+    while (is_away)
+        g_cond_wait(&away_changed, &away_lock);
+    held--;
+    g_cond_broadcast(&away_changed);
+    g_mutex_unlock(&away_lock);
+    return __real_fsync(fd);
+}
+
+/* Waits until so many are held, and ends who waits for them. */
+static gpointer cancel_when_held(gpointer cancellable)
+{
+    g_mutex_lock(&away_lock);
+    while (held < wanted_held)
+        g_cond_wait(&away_changed, &away_lock);
+    g_mutex_unlock(&away_lock);
+    g_cancellable_cancel(cancellable);
+    return NULL;
+}
+
+static int check_until_held(Fixture *fixture)
+{
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    g_autoptr(GError) error = NULL;
+    GThread *thread = g_thread_new("cancel", cancel_when_held, cancellable);
+    assert_false(steno_store_check(fixture->store, cancellable, &error));
+    g_thread_join(thread);
+    return error->code;
+}
+
+static void a_mount_that_hangs_holds_nobody(void **state)
+{
+    Fixture *fixture = *state;
+    g_mutex_lock(&away_lock);
+    is_away = TRUE;
+    g_mutex_unlock(&away_lock);
+    for (wanted_held = 1; wanted_held <= 4; wanted_held++)
+        assert_int_equal(check_until_held(fixture), STENO_ERROR_INTERRUPTED);
+    /* As many as may hang do. */
+    assert_int_equal(fixture_check(fixture->store, "does not answer"), STENO_ERROR_STORAGE_UNREACHABLE);
+    g_mutex_lock(&away_lock);
+    is_away = FALSE;
+    g_cond_broadcast(&away_changed);
+    while (held > 0)
+        g_cond_wait(&away_changed, &away_lock);
+    g_mutex_unlock(&away_lock);
+    int code;
+    while ((code = fixture_check(fixture->store, NULL)) == STENO_ERROR_STORAGE_UNREACHABLE)
+        g_thread_yield();
+    assert_int_equal(code, 0);
+    while (fixture_count(fixture->root) > 0)
+        g_thread_yield();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,7 +244,7 @@ int main(void)
         TEST(roots_that_others_could_turn_are_refused),    TEST(an_unwritable_root_says_who_needs_the_right),
         TEST(an_empty_folder_is_not_taken_for_the_root),   TEST(a_new_root_is_taken_when_somebody_says_so),
         TEST(a_store_without_configuration_has_no_marker), TEST(a_real_mount_may_go_and_come_back),
-        TEST(what_a_dead_mount_answers_will_pass),
+        TEST(what_a_dead_mount_answers_will_pass),         TEST(a_mount_that_hangs_holds_nobody),
     };
     return cmocka_run_group_tests_name("local_root", tests, NULL, NULL);
 }
