@@ -273,8 +273,13 @@ char *steno_daemon_status(const StenoDaemon *daemon)
         else
             assembling++;
     }
-    return g_strdup_printf("%s%u recording, %u assembling or storing, %u queued%s", daemon->finishing ? "ending: " : "",
-                           recording_now, assembling, queued, daemon->outbox.fault ? "; journal not writable" : "");
+    StoringCount storing;
+    storing_count(daemon, NULL, NULL, &storing);
+    g_autofree char *blocked =
+        storing.blocked > 0 ? g_strdup_printf("; %u blocked at their storage", storing.blocked) : g_strdup("");
+    return g_strdup_printf("%s%u recording, %u assembling or storing, %u queued%s%s",
+                           daemon->finishing ? "ending: " : "", recording_now, assembling, queued, blocked,
+                           daemon->outbox.fault ? "; journal not writable" : "");
 }
 
 void steno_daemon_watch(StenoDaemon *daemon, const StenoDaemonWatch *watch, gpointer user)
