@@ -400,7 +400,7 @@ class Commands(unittest.TestCase):
              "error": {"code": "storage-denied", "message": "AccessDenied on s3://b/1"}}])
         out, _ = self.steno("show", "01A")
         self.assertIn("primary: stored file:///srv/1\n", out)
-        self.assertIn("archive: blocked since 2026-11-21 20:55:40, 1.0 kB of 2.0 kB: AccessDenied on s3://b/1\n", out)
+        self.assertIn("archive: blocked since 2026-11-21 20:55:40, 1.0 kB of 2.0 kB: AccessDenied on s3://b/1\n", out.replace("\xa0", " "))
         self.assertIn("storing (blocked)", self.steno("list")[0])
         self.assertIn("\tstoring\t", self.steno("list", "--plain")[0])
 

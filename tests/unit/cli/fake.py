@@ -51,7 +51,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        if data:
+            self.wfile.write(data)
 
     def problem(self, status, slug, detail, **more):
         self.answer(status, {"type": "urn:steno:problem:" + slug, "title": slug, "status": status, "detail": detail, **more},
