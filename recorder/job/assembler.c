@@ -4,6 +4,7 @@
 
 #include "steno/base/error.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 
@@ -85,7 +86,12 @@ static GSubprocess *spawn(const AssemblyConfig *config, GError **error)
     }
     g_autoptr(GError) why = NULL;
     g_autoptr(GSubprocessLauncher) launcher = job_assembler_launcher(G_SUBPROCESS_FLAGS_STDOUT_PIPE);
-    g_subprocess_launcher_take_fd(launcher, fcntl(config->lock_fd, F_DUPFD_CLOEXEC, 0), CHILD_LOCK_FD);
+    int lock_fd = fcntl(config->lock_fd, F_DUPFD_CLOEXEC, 0);
+    if (lock_fd < 0) {
+        g_set_error(error, STENO_ERROR, STENO_ERROR_INTERNAL, "cannot start '%s': %s", program, g_strerror(errno));
+        return NULL;
+    }
+    g_subprocess_launcher_take_fd(launcher, lock_fd, CHILD_LOCK_FD);
     GSubprocess *process = g_subprocess_launcher_spawnv(launcher, argv, &why);
     if (!process)
         g_set_error(error, STENO_ERROR, STENO_ERROR_INTERNAL, "cannot start '%s': %s", program, why->message);

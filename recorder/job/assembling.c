@@ -192,13 +192,16 @@ static void run(Worker *worker, gpointer data, GCancellable *cancellable)
     g_autofree char *path = g_build_filename(seal->folder, name, NULL);
     g_autoptr(GHashTable) stored = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     (void)worker;
-    if (seal->section == 0)
+    if (seal->section == 0) {
+        char sha256[STENO_STORAGE_SHA256_HEX_BYTES];
+        gint64 bytes;
         job_capture_stored_sections(seal->capture, take_names, stored);
+        if (steno_storage_digest(path, sha256, &bytes, NULL))
+            (void)job_ending_assembled(seal->capture, sha256, NULL);
+    }
     if (job_seal(path, &seal->sealing, cancellable, &stamped, &seal->unstamped, &seal->error))
         seal->shipment =
             shipment_load(seal->folder, seal->section, stored, seal->sealing.signer != NULL, stamped, &seal->error);
-    if (seal->shipment && seal->section == 0)
-        (void)job_ending_assembled(seal->capture, shipment_manifest(seal->shipment)->sha256, NULL);
     close(seal->lock_fd);
 }
 
@@ -232,10 +235,9 @@ static void on_sealed(gpointer user, gpointer data)
     if (seal->shipment) {
         section->shipment = g_steal_pointer(&seal->shipment);
         section->attempts = 0;
-        section->stage = STAGE_STORING;
+        section_begin_storing(section);
         if (seal->unstamped)
             tell_unstamped(section, seal->unstamped);
-        section_set_trouble(section, NULL);
         if (section->nothing && json_array_size(json_object_get(section->shipment->manifest, "outputs")) == 0 &&
             section->of.number == 0)
             job_set_error(job, g_error_new_literal(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED,

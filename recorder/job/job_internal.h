@@ -73,6 +73,7 @@ struct Section {
     guint timer, attempts, crashes;
     gboolean nothing; /* the assembler found no media */
     Shipment *shipment;
+    char sha256[STENO_STORAGE_SHA256_HEX_BYTES]; /* of the manifest that was stored last, or is */
     Storing storings[STENO_JOB_STORES_MAX];
     guint turn; /* `first`: which store is tried */
 };
@@ -227,6 +228,8 @@ void section_storing_clear(Section *section);
 void section_store(Section *section);
 /* All that must have it have it. */
 gboolean section_is_stored(const Section *section);
+/* Its shipment is made. */
+void section_begin_storing(Section *section);
 /* The trouble of all, or NULL: none any more. */
 void section_set_trouble(Section *section, const GError *trouble);
 gboolean section_retry(Section *section, const char *store);

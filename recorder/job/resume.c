@@ -103,6 +103,7 @@ static void on_asked(gpointer user, gpointer data)
         g_autofree char *uri = steno_store_uri(job->stores[look->found].store, look->folder);
         recovery_take_manifest(look->manifest, &recovery);
         tell_stored(job, &asking->place, look);
+        g_free(job->end_reason);
         job->end_reason = g_strdup(reason_of(job, recovery.end_reason));
         if (recovery.error)
             job_set_error(job, g_steal_pointer(&recovery.error));

@@ -89,6 +89,20 @@ void section_set_trouble(Section *section, const GError *trouble)
     }
 }
 
+void section_begin_storing(Section *section)
+{
+    const char *sha256 = shipment_manifest(section->shipment)->sha256;
+    /* Assembled again, it is the same again; where it is not, what is stored is not it. */
+    gboolean changed = section->sha256[0] && strcmp(section->sha256, sha256) != 0;
+    g_strlcpy(section->sha256, sha256, sizeof section->sha256);
+    for (guint i = 0; changed && i < section->job->n_stores; i++) {
+        if (section->storings[i].state == STORING_STORED)
+            section->storings[i].state = STORING_IDLE;
+    }
+    section->stage = STAGE_STORING;
+    section_set_trouble(section, NULL);
+}
+
 /* ---- the end of an attempt --------------------------------------------------------------------------------------- */
 
 static gboolean is_running(const Section *section)
@@ -109,10 +123,22 @@ static gboolean on_rested(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-static void rest(Storing *storing)
+static void rest(Storing *storing, const GError *trouble)
 {
     storing->state = STORING_RESTING;
-    storing->timer = g_timeout_add(storing_delay_ms(storing->trouble, storing->attempts++), on_rested, storing);
+    storing->timer = g_timeout_add(storing_delay_ms(trouble, storing->attempts++), on_rested, storing);
+}
+
+/* That of them which is over the soonest. */
+static const GError *gentlest(const Section *section)
+{
+    const GError *found = NULL;
+    for (guint i = 0; i < section->job->n_stores; i++) {
+        const GError *trouble = section->storings[i].trouble;
+        if (trouble && (!found || !storing_is_blocked(trouble)))
+            found = trouble;
+    }
+    return found;
 }
 
 /* The next one at once; when all have failed, from the first one again, after a rest. */
@@ -127,7 +153,7 @@ static void try_next(Section *section)
     section->turn = 0;
     storing->state = STORING_IDLE;
     if (job_is_patient(job))
-        rest(&section->storings[0]);
+        rest(&section->storings[0], gentlest(section));
     else
         section->storings[0].state = STORING_FAILED;
 }
@@ -146,14 +172,17 @@ static void take_failure(Storing *storing, const GError *error)
     if (is_interrupted(error) && (storing->leaving || section->damaged))
         return;
     storing->best_bytes = MAX(storing->best_bytes, storing->bytes);
+    /* Once, not each minute of a day. */
+    gboolean known = storing->trouble && storing->trouble->code == error->code;
+    steno_log(job->log, known ? STENO_LOG_DEBUG : STENO_LOG_WARNING, "storage %s: %s",
+              steno_store_name(job->stores[storing->store].store), error->message);
     set_trouble(storing, error);
-    steno_warning(job->log, "storage %s: %s", steno_store_name(job->stores[storing->store].store), error->message);
     if (g_error_matches(error, STENO_ERROR, STENO_ERROR_SOURCE_DAMAGED))
         section->damaged = TRUE;
     else if (job->first)
         try_next(section);
     else if (job_is_patient(job))
-        rest(storing);
+        rest(storing, error);
     else
         storing->state = STORING_FAILED;
 }

@@ -316,6 +316,63 @@ static void what_is_damaged_each_time_is_given_up_in_the_foreground(void **state
     assert_null(world->folder);
 }
 
+/* ---- timestamps -------------------------------------------------------------------------------------------------- */
+
+static const StenoTimestampAuthority nobody = {.url = "http://127.0.0.1:9/"};
+
+static void sign(World *world)
+{
+    g_autofree char *key = g_build_filename(world->base, "key.pem", NULL);
+    world->place.signer = steno_signer_load_or_make(key, NULL, NULL);
+    world->place.timestamps = &nobody;
+}
+
+static void a_timestamp_that_cannot_be_had_is_told(void **state)
+{
+    World *world = *state;
+    sign(world);
+    world_make_capture(world);
+    world_resume(world, TRUE);
+    assert_completed(world);
+    assert_int_equal(world_count(world, "timestamp_missing:unreachable"), 1);
+    g_autofree char *other = world_folder(world, world->other);
+    assert_true(world_exists(world->folder, "manifest.json.sig"));
+    assert_true(world_exists(other, "manifest.json.sig"));
+    assert_false(world_exists(other, "manifest.json.tsr"));
+}
+
+static void a_timestamp_that_must_be_there_is_waited_for(void **state)
+{
+    World *world = *state;
+    sign(world);
+    world->place.timestamp_required = TRUE;
+    world_make_capture(world);
+    world_resume(world, TRUE);
+    world_await(world, "storage 0 primary retrying:unreachable", 1);
+    world_await(world, "storage 0 archive retrying:unreachable", 1);
+    assert_true(steno_job_store_retry(world->job, "archive"));
+    assert_false(world->done);
+    world_leave(world);
+    world->place.timestamp_required = FALSE; /* configured anew */
+    world_resume(world, TRUE);
+    assert_completed(world);
+    assert_int_equal(world_assemblies(world), 1);
+}
+
+static void a_timestamp_that_must_be_there_fails_in_the_foreground(void **state)
+{
+    World *world = *state;
+    sign(world);
+    world->place.timestamp_required = TRUE;
+    world->place.outlive = FALSE;
+    world_make_capture(world);
+    world_resume(world, TRUE);
+    world_await_done(world);
+    assert_true(g_error_matches(world->error, STENO_ERROR, STENO_ERROR_UNREACHABLE));
+    assert_null(world->folder);
+    assert_string_equal(world->kept, world->capture);
+}
+
 /* ---- leaving ----------------------------------------------------------------------------------------------------- */
 
 static void left_at_any_moment_it_goes_on(void **state)
@@ -462,6 +519,9 @@ int main(void)
         TEST(left_it_is_wanted_again),
         TEST(what_is_damaged_before_it_is_stored_is_assembled_again),
         TEST(what_is_damaged_each_time_is_given_up_in_the_foreground),
+        TEST(a_timestamp_that_cannot_be_had_is_told),
+        TEST(a_timestamp_that_must_be_there_is_waited_for),
+        TEST(a_timestamp_that_must_be_there_fails_in_the_foreground),
         TEST(left_at_any_moment_it_goes_on),
         TEST(what_was_let_go_is_found_again),
         TEST(storage_that_cannot_tell_is_asked_again),
