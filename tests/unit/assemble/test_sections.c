@@ -627,12 +627,12 @@ static void take_problem(gpointer user, const char *words)
     g_ptr_array_add(user, g_strdup(words));
 }
 
-/* Bytes in the middle of a closed file, or at its end, are not what was written: told, and what hangs on them left out.
- */
+/* A bit in the middle of a closed file, many bytes there, or its end are not what was written: told, and what hangs on
+ * them left out. */
 static void test_damage(void **state)
 {
     (void)state;
-    for (guint where = 0; where < 2; where++) {
+    for (guint damage = 0; damage < 3; damage++) {
         Place place;
         place_init(&place);
         Scene *scene = scene_open(place.capture, 1);
@@ -644,13 +644,16 @@ static void test_damage(void **state)
         g_autofree char *data = NULL;
         gsize bytes;
         assert_true(g_file_get_contents(path, &data, &bytes, NULL));
-        memset(data + (where ? bytes - DAMAGE_BYTES : bytes / 2), 0, DAMAGE_BYTES);
+        if (damage == 0)
+            data[bytes / 2] ^= 4;
+        else
+            memset(data + (damage == 1 ? bytes / 2 : bytes - DAMAGE_BYTES), 0, DAMAGE_BYTES);
         assert_true(g_file_set_contents(path, data, (gssize)bytes, NULL));
         place_assemble(&place); /* and verifies: it is no fault of the files */
         assert_true(place_integer(place_stream(&place, 0, 0), "frames") < frames);
         guint gaps = place_count_gaps(&place, "damaged"); /* more than one where something between could be read */
         const json_t *gap = place_gap(&place, "damaged", gaps - 1);
-        assert_int_equal(json_is_null(json_object_get(gap, "until_us")), where);
+        assert_int_equal(json_is_null(json_object_get(gap, "until_us")), damage == 2);
         place_decode(&place, 0); /* no picture refers to one that is missing */
         g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
         assert_true(steno_verify(place.output, &(StenoVerifyEvents){.problem = take_problem}, problems, NULL));
