@@ -651,6 +651,29 @@ static void sections_of_a_storage_that_failed_go_too(void **state)
     assert_true(is_archived(fixture, "01A", "manifest.001.json") && is_archived(fixture, "01A", "unproven.webm"));
 }
 
+static void add_storage(Fixture *fixture, const char *id, json_t *storage)
+{
+    g_autoptr(StenoJournalRecording) row = row_of(fixture, id);
+    json_array_append_new(json_object_get(row->detail, "storages"), storage);
+    assert_true(steno_journal_recording_save(fixture->journal, row, NULL));
+}
+
+/* It was never asked, or failed before it took anything. */
+static void storages_that_have_nothing_do_not_matter(void **state)
+{
+    Fixture *fixture = *state;
+    start(fixture, "");
+    add_recording(fixture, "clinic", "01A", 0, NULL);
+    add_recording(fixture, "clinic", "01B", 0, NULL);
+    add_storage(fixture, "01A", json_pack("{s:s, s:s, s:n}", "name", "unknown", "state", "skipped", "uri"));
+    g_autofree char *uri = g_strdup_printf("file://%s/media/01B/", fixture->archive);
+    assert_int_equal(g_mkdir(fixture->archive, 0755), 0);
+    add_storage(fixture, "01B", json_pack("{s:s, s:s, s:s}", "name", "archive", "state", "failed", "uri", uri));
+    assert_int_equal(ask(fixture, "01A"), 0);
+    assert_int_equal(ask(fixture, "01B"), 0);
+    assert_false(is_there(fixture, "01A") || is_there(fixture, "01B"));
+}
+
 static void the_manifest_of_another_app_proves_nothing(void **state)
 {
     Fixture *fixture = *state;
@@ -718,6 +741,7 @@ int main(void)
         TEST(files_go_from_every_storage),
         TEST(one_wrong_copy_keeps_them_all),
         TEST(sections_of_a_storage_that_failed_go_too),
+        TEST(storages_that_have_nothing_do_not_matter),
         TEST(the_manifest_of_another_app_proves_nothing),
         TEST(what_a_storage_has_locked_stays_everywhere),
         TEST(what_cannot_be_unlocked_yet_is_not_tried),

@@ -244,6 +244,7 @@ static void objects_are_listed_by_prefix(void **state)
     expect_list(fixture, "a/b/xx", "");
     expect_list(fixture, "zo", "zoë/ü");
     expect_list(fixture, "none/at/all", "");
+    expect_list(fixture, "b/x", ""); /* b is no folder */
     /* It ends when it is told to. */
     g_autoptr(GPtrArray) some = g_ptr_array_new_with_free_func(g_free);
     List list = {.keys = some, .most = 2};

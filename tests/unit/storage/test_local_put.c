@@ -185,6 +185,24 @@ static void a_put_tells_how_far_it_is_and_can_be_ended(void **state)
     assert_int_equal(fixture_count(fixture->root), 1);
 }
 
+/* Somebody stores another file under the name, while ours is on its way. */
+static void be_faster(gpointer user, gint64 bytes_stored, const GError *trouble)
+{
+    (void)bytes_stored;
+    (void)trouble;
+    assert_true(g_file_set_contents(user, "other", 5, NULL));
+}
+
+static void who_was_faster_keeps_the_name(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *rival = g_build_filename(fixture->root, "x", NULL);
+    StenoPut put = {.source = fixture->source, .key = "x", .progress = be_faster, .user = rival};
+    assert_int_equal(fixture_put_with(fixture->store, &put), STENO_ERROR_STORAGE_FAILED);
+    fixture_expect(fixture, "x", "other");
+    assert_int_equal(fixture_count(fixture->root), 1);
+}
+
 static void what_a_crash_left_is_taken_up_and_a_rival_is_told(void **state)
 {
     Fixture *fixture = *state;
@@ -317,6 +335,7 @@ int main(void)
         TEST(a_symbolic_link_is_never_followed),
         TEST(a_source_that_changed_is_found_and_nothing_is_stored),
         TEST(a_put_tells_how_far_it_is_and_can_be_ended),
+        TEST(who_was_faster_keeps_the_name),
         TEST(what_a_crash_left_is_taken_up_and_a_rival_is_told),
         TEST(a_full_disk_leaves_nothing_behind),
         TEST(what_would_take_the_last_room_is_not_begun),

@@ -224,6 +224,7 @@ static void a_mount_that_hangs_holds_nobody(void **state)
     /* As many as may hang do. */
     assert_int_equal(fixture_check(fixture->store, "does not answer"), STENO_ERROR_STORAGE_UNREACHABLE);
     g_mutex_lock(&away_lock);
+    assert_int_equal(held, 4);
     is_away = FALSE;
     g_cond_broadcast(&away_changed);
     while (held > 0)
