@@ -167,6 +167,43 @@ static void ended_while_nobody_listened_it_is_finished(void **state)
     assert_good(world, "max-duration");
 }
 
+static gint64 sections_of(const World *world)
+{
+    return (gint64)json_array_size(json_object_get(json_object_get(world->manifest, "recording"), "sections"));
+}
+
+/* Rotated, and the recorder killed in between: sections are stored while it goes on, and their parts gone. */
+static void rotated_it_is_stored_while_it_is_recorded(void **state)
+{
+    World *world = *state;
+    world->spec->rotate_s = STENO_JOB_ROTATE_MIN_S;
+    world_start(world, "ward");
+    world_await(world, "section_stored 1", 1);
+    assert_int_equal(kill(world_recorder(world), SIGKILL), 0);
+    world_await(world, "track_started", 2);
+    world_leave(world);
+    world_resume(world, TRUE);
+    world_await(world, "section_stored 2", 1);
+    assert_false(world_exists(world->capture, "part-0001"));
+    steno_job_stop(world->job, "stopped");
+    assert_good(world, "stopped");
+    assert_true(sections_of(world) >= 3);
+    assert_true(world_exists(world->folder, "manifest.002.json"));
+}
+
+static void rotated_and_joined_it_is_one(void **state)
+{
+    World *world = *state;
+    world->spec->rotate_s = STENO_JOB_ROTATE_MIN_S;
+    world->spec->rotate_join = TRUE;
+    world_start(world, "ward");
+    world_await(world, "section_stored 1", 1);
+    steno_job_stop(world->job, "stopped");
+    assert_good(world, "stopped");
+    assert_int_equal(json_array_size(json_object_get(world->manifest, "outputs")), 1);
+    assert_false(world_exists(world->folder, "manifest.001.json"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -175,6 +212,8 @@ int main(void)
         TEST(killed_it_goes_on_as_the_next_part),
         TEST(everything_killed_it_goes_on_as_the_next_part),
         TEST(ended_while_nobody_listened_it_is_finished),
+        TEST(rotated_it_is_stored_while_it_is_recorded),
+        TEST(rotated_and_joined_it_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
