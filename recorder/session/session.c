@@ -438,9 +438,10 @@ static json_t *describe_recording(const StenoJobSpec *job)
 {
     g_autofree char *url = steno_log_redact(job->url);
     json_t *labels = job->labels ? json_loads(job->labels, 0, NULL) : NULL;
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "id", job->id, "platform", job->platform,
-                     "url", url, "channel", job->channel ? job->channel : "", "outputs", job->outputs, "audio",
-                     job->audio, "version", STENO_VERSION, "app", job->app ? job->app : "", "platform_name",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:s, s:s, s:o}", "id", job->id, "platform",
+                     job->platform, "url", url, "channel", job->channel ? job->channel : "", "outputs", job->outputs,
+                     "audio", job->audio, "rotate_s", (json_int_t)job->rotate_s, "rotate_join", job->rotate_join,
+                     "version", STENO_VERSION, "app", job->app ? job->app : "", "platform_name",
                      job->platform_name ? job->platform_name : "", "labels", labels ? labels : json_object());
 }
 

@@ -1,6 +1,7 @@
 /* The real recorder and assembler under a job: plain RTP of our own, processes killed, files verified. */
 #include "world.h"
 
+#include "capture_folder.h"
 #include "recorder_lock.h"
 
 #include <arpa/inet.h>
@@ -198,6 +199,7 @@ static void rotated_and_joined_it_is_one(void **state)
     world->spec->rotate_join = TRUE;
     world_start(world, "ward");
     world_await(world, "section_stored 1", 1);
+    assert_true(job_capture_flag(world->capture, "rotate_join")); /* for who comes without the specification */
     steno_job_stop(world->job, "stopped");
     assert_good(world, "stopped");
     assert_int_equal(json_array_size(json_object_get(world->manifest, "outputs")), 1);
