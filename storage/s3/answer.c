@@ -45,6 +45,7 @@ static const Row rows[] = {
     {0, "InvalidToken", S3_RENEW_KEYS, STENO_ERROR_STORAGE_DENIED, ADVICE_KEY},
     {0, "TokenRefreshRequired", S3_RENEW_KEYS, STENO_ERROR_STORAGE_DENIED, ADVICE_KEY},
     {0, "InvalidAccessKeyId", S3_RENEW_KEYS, STENO_ERROR_STORAGE_DENIED, ADVICE_KEY},
+    {0, "XAdminUserNotFound", S3_RENEW_KEYS, STENO_ERROR_STORAGE_DENIED, ADVICE_KEY},
     {0, "SignatureDoesNotMatch", S3_RENEW_KEYS, STENO_ERROR_STORAGE_DENIED, ADVICE_KEY},
     {0, "PermanentRedirect", S3_LEARN_REGION, STENO_ERROR_STORAGE_DENIED, ADVICE_REGION},
     {0, "TemporaryRedirect", S3_LEARN_REGION, STENO_ERROR_STORAGE_DENIED, ADVICE_REGION},
@@ -118,7 +119,8 @@ static const struct {
 static void take_row(S3Verdict *verdict, guint status, const char *code)
 {
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
-        if (rows[i].code ? g_strcmp0(rows[i].code, code) == 0 : rows[i].status == status) {
+        /* A 404 that says something else than NoSuchKey is not about the object. */
+        if (rows[i].code ? g_strcmp0(rows[i].code, code) == 0 : rows[i].status == status && !(status == 404 && code)) {
             verdict->action = rows[i].action;
             verdict->error = rows[i].error;
             verdict->advice = rows[i].advice;
@@ -128,7 +130,9 @@ static void take_row(S3Verdict *verdict, guint status, const char *code)
      * request will not. */
     gboolean passes = status < 300 || status >= 500;
     verdict->action = passes ? S3_RETRY : S3_GIVE_UP;
-    verdict->error = passes ? STENO_ERROR_STORAGE_UNREACHABLE : STENO_ERROR_STORAGE_FAILED;
+    verdict->error = passes          ? STENO_ERROR_STORAGE_UNREACHABLE
+                     : status == 404 ? STENO_ERROR_STORAGE_DENIED
+                                     : STENO_ERROR_STORAGE_FAILED;
 }
 
 void s3_judge(const S3Transfer *transfer, S3Verdict *verdict)
@@ -197,8 +201,8 @@ void s3_verdict_set_error(S3 *s3, const S3Request *request, const S3Transfer *tr
 {
     g_autofree char *where = s3_where(s3), *region = s3_region(s3);
     GString *message = g_string_new(NULL);
-    g_string_append_printf(message, "cannot %s %s%sin %s: ", request->doing, request->key ? request->key : "",
-                           request->key ? " " : "", where);
+    g_string_append_printf(message, "cannot %s %s%s%s: ", request->doing, request->key ? request->key : "",
+                           request->key ? " in " : "", where);
     append_answer(message, transfer, verdict);
     if (verdict->advice) {
         GString *advice = g_string_new(verdict->advice);

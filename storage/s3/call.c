@@ -163,7 +163,6 @@ static gboolean sign_anew(S3Call *call, const S3Transfer *transfer, S3Tries *tri
         g_autoptr(S3Keys) keys = s3_credentials_get(call->s3->credentials, tries->refused, call->cancellable, NULL);
         if (keys && !same_keys(keys, tries->refused))
             return TRUE;
-        tries->keys = s3_keys_ref(tries->refused); /* for the message */
         return FALSE;
     }
     default:
@@ -180,9 +179,10 @@ S3Next s3_call_next(S3Call *call, const S3Request *request, const S3Transfer *tr
         forget(tries);
         return S3_ACCEPTED;
     }
-    gboolean forbidden, again = sign_anew(call, transfer, tries, verdict, &forbidden);
+    gboolean forbidden;
     g_autoptr(GError) trouble = NULL;
     s3_verdict_set_error(call->s3, request, transfer, tries->keys, verdict, &trouble);
+    gboolean again = sign_anew(call, transfer, tries, verdict, &forbidden);
     if (forbidden && call->s3->settings->allow_regions[0])
         trouble->code = STENO_ERROR_GEOFENCE;
     if (verdict->action == S3_RETRY_NOW && !tries->at_once)
@@ -214,12 +214,9 @@ static S3Transfer *ask_why(S3Call *call, const S3Request *head, S3Tries *tries)
     request->headers = s3_pairs_copy(head->headers);
     s3_pairs_add(request->headers, "range", "bytes=0-0");
     request->take = take_nothing;
-    S3Transfer *transfer = s3_call_start(call, request, tries, NULL, NULL);
-    if (!transfer || s3_session_next(call->session, G_MAXINT64, call->cancellable) == transfer)
-        return transfer && transfer->outcome == S3_SENT && transfer->status >= 300 ? transfer
-                                                                                   : (s3_transfer_free(transfer), NULL);
-    s3_transfer_free(transfer);
-    return NULL;
+    g_autoptr(S3Transfer) transfer = s3_call_start(call, request, tries, NULL, NULL);
+    gboolean ended = transfer && s3_session_next(call->session, G_MAXINT64, call->cancellable) == transfer;
+    return ended && transfer->outcome == S3_SENT && transfer->status >= 300 ? g_steal_pointer(&transfer) : NULL;
 }
 
 static S3Transfer *run_once(S3Call *call, const S3Request *request, gboolean missing_is_fine, S3Tries *tries,

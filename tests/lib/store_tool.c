@@ -5,9 +5,11 @@
 #include "steno/base/error.h"
 #include "steno/storage.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char usage[] =
     "store-tool CONFIG STORE put SRC KEY [--sha HEX] [--memo DIR] [--replace] | verify KEY BYTES SHA [--contents] |\n"
@@ -49,13 +51,12 @@ static void on_progress(gpointer user, gint64 bytes_stored, const GError *troubl
 static gboolean do_put(Tool *tool, GError **error)
 {
     const char *sha = option(tool, "--sha");
-    gint64 bytes = 0;
-    char hex[STENO_STORAGE_SHA256_HEX_BYTES];
-    if (sha && !steno_storage_digest(tool->words[0], hex, &bytes, error))
-        return FALSE;
+    struct stat status;
+    if (stat(tool->words[0], &status) != 0)
+        return steno_error_set_errno(error, errno, "looking at %s", tool->words[0]);
     StenoPut put = {.source = tool->words[0],
                     .key = tool->words[1],
-                    .bytes = bytes,
+                    .bytes = status.st_size,
                     .sha256_hex = sha,
                     .replace = option(tool, "--replace") != NULL,
                     .memo_folder = option(tool, "--memo"),
