@@ -218,8 +218,9 @@ static void write_last(StenoCapture *capture)
     else
         fail(capture, error);
     if (!capture->failure || !capture->last_when_on_disk)
-        steno_events_tell(&capture->part.events, json_incref(last));
-    json_decref(last);
+        steno_events_tell(&capture->part.events, last);
+    else
+        json_decref(last);
 }
 
 /* Waits for the next tick or the finish. */
