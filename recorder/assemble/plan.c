@@ -126,8 +126,7 @@ static gboolean parameters_change(const PlanStream *stream)
             const ScanSegment *segment = segment_of(run->scan, i);
             if (!first)
                 first = segment;
-            if (segment->parameters_bytes != first->parameters_bytes ||
-                memcmp(segment->parameters, first->parameters, first->parameters_bytes) != 0)
+            if (!track_same_parameters(segment, first))
                 return TRUE;
         }
     }

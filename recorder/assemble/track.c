@@ -59,11 +59,16 @@ static void index_frame(TrackScan *scan, guint file, const StenoCaptureFrame *fr
     g_array_append_val(scan->frames, row);
 }
 
+gboolean track_same_parameters(const ScanSegment *a, const ScanSegment *b)
+{
+    return a->parameters_bytes == b->parameters_bytes &&
+           (a->parameters_bytes == 0 || memcmp(a->parameters, b->parameters, a->parameters_bytes) == 0);
+}
+
 static gboolean same_format(const ScanSegment *a, const ScanSegment *b)
 {
     return a->codec == b->codec && a->width == b->width && a->height == b->height && a->channels == b->channels &&
-           a->clock_hz == b->clock_hz && a->parameters_bytes == b->parameters_bytes &&
-           memcmp(a->parameters, b->parameters, a->parameters_bytes) == 0;
+           a->clock_hz == b->clock_hz && track_same_parameters(a, b);
 }
 
 /* Takes the segment. The first file of a part that is joined goes on where the one before ended. */

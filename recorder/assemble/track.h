@@ -56,6 +56,8 @@ typedef struct {
     double drift_ppm;
 } TrackScan;
 
+gboolean track_same_parameters(const ScanSegment *a, const ScanSegment *b);
+
 /* Reads all of a track's files. Damaged files are told as problems. Never NULL. */
 TrackScan *track_scan(Model *model, ModelTrack *track);
 void track_scan_free(TrackScan *scan);

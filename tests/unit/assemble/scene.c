@@ -274,7 +274,7 @@ static void report(Scene *scene, const Play *play, gint64 true_us, gint64 rtp_ts
 {
     /* The report is off by up to a millisecond, as browsers' are, and its way took up to 20 ms. */
     gint64 delay_us = 2000 + (rtp_ts * 7919 % 18000 + 18000) % 18000;
-    gint64 ntp_us = SCENE_ZERO_US + true_us - play->offset_us + rtp_ts % 1000 - 500;
+    gint64 ntp_us = SCENE_ZERO_US + true_us - play->offset_us + rtp_ts % 997 - 498;
     scene_event(scene, true_us + delay_us, "{s:s, s:i, s:I, s:I, s:I, s:I}", "event", "clock", "track",
                 (int)play->track, "rtp_ts", (json_int_t)rtp_ts, "ntp", (json_int_t)ntp_us, "arrival",
                 (json_int_t)(SCENE_ZERO_US + true_us + delay_us), "offset", (json_int_t)(play->offset_us + 2000));
