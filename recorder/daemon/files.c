@@ -46,8 +46,6 @@ static void add_candidate(const StenoDaemon *daemon, GPtrArray *candidates, cons
     g_autofree char *folder = store && uri ? steno_store_key_of_uri(store, uri) : NULL;
     if (!folder)
         return;
-    while (g_str_has_suffix(folder, "/"))
-        folder[strlen(folder) - 1] = '\0';
     Candidate *candidate = g_new(Candidate, 1);
     *candidate = (Candidate){steno_store_ref(store), g_strconcat(folder, "/", file, NULL)};
     g_ptr_array_add(candidates, candidate);

@@ -54,6 +54,16 @@ json_t *recording_storage(const char *name, const char *state, const char *uri, 
                      "bytes", (json_int_t)bytes, "bytes_total", (json_int_t)bytes);
 }
 
+/* A folder's URI ends as one: what is put behind it is a file. */
+static void end_uri(json_t *storage)
+{
+    const char *uri = json_string_value(json_object_get(storage, "uri"));
+    if (!uri || g_str_has_suffix(uri, "/"))
+        return;
+    g_autofree char *folder = g_strconcat(uri, "/", NULL);
+    json_object_set_new(storage, "uri", json_string(folder));
+}
+
 /* Rows of earlier versions have fewer members. */
 static void complete_members(json_t *json, gint64 files_bytes)
 {
@@ -64,6 +74,7 @@ static void complete_members(json_t *json, gint64 files_bytes)
     json_array_foreach (json_object_get(json, "storages"), i, item) {
         gboolean stored = g_strcmp0(json_string_value(json_object_get(item, "state")), "stored") == 0;
         json_object_update_missing_new(item, recording_storage("", "", NULL, stored ? files_bytes : 0));
+        end_uri(item);
     }
 }
 

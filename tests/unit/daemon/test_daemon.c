@@ -69,6 +69,9 @@ static void test_life(void **state)
     json_t *json = show(id);
     assert_string_equal(text_of(json, "state"), "completed");
     assert_string_equal(text_of(json, "end_reason"), "stopped");
+    const json_t *storage = json_array_get(json_object_get(json, "storages"), 0);
+    assert_true(g_str_has_prefix(text_of(storage, "uri"), "file:///"));
+    assert_true(g_str_has_suffix(text_of(storage, "uri"), "/"));
     const json_t *file = json_array_get(json_object_get(json, "files"), 0);
     assert_string_equal(text_of(file, "name"), "alice.webm");
     assert_string_equal(text_of(file, "media_type"), "video/webm");
