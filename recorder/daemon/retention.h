@@ -49,10 +49,10 @@ typedef void (*RetentionDone)(gpointer user, const GError *error);
  * itself ("stenod").
  *
  * First each file is held against the manifest that lies beside it, in every one of its storages: by its contents
- * (local), or by what the server tells of it (S3). One that is not what the manifest says stays, and so do all others of
- * the recording then: VERIFY_FAILED. Nothing goes before it is in the audit ("file.delete"). Then the row, as it is in
- * the journal at that time, gets `deleted_at` at its files, state "deleted" at its storages and files_bytes 0, and is
- * saved. Manifests, signatures and timestamps stay. Done already is success.
+ * (local), or by what the server tells of it (S3). One that is not what the manifest says stays, and so do all others
+ * of the recording then: VERIFY_FAILED. Nothing goes before it is in the audit ("file.delete"). Then the row, as it is
+ * in the journal at that time, gets `deleted_at` at its files, state "deleted" at its storages and files_bytes 0, and
+ * is saved. Manifests, signatures and timestamps stay. Done already is success.
  *
  * NOT_FOUND; CONFLICT when it runs, or is being deleted already; LEGAL_HOLD when it is on hold (also when that came
  * while its files were read), or younger than the app's retention_days and a person asks, or when a storage's Object
