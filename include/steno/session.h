@@ -30,9 +30,13 @@
  *                                                channel was never joined
  *
  * Each rotate_s, counted from the recording's zero, it rotates: a new part begins while the channel is kept. Every
- * picture changes over on a key frame (which is asked for), sound at the rotation's time: each frame is in the old part
- * or in the new one. When the old part is closed and on disk, "rotated" (capture.h) is told as its last event; events of
- * the new part follow it. What was told before stays in order: (part, seq) only grows.
+ * picture changes over on a key frame (which is asked for each second; when none comes until shortly before the next
+ * rotation, without one), sound at the rotation's time: each frame is in the old part or in the new one. Tracks keep
+ * their numbers; who and what is there is written at the new part's beginning (as measurements are: nothing happened,
+ * so nobody is told), with each track's last sender reports; stats count anew. When the old part is closed and on disk,
+ * "rotated" (capture.h) is told as its last event; events of the new part follow it. What was told before stays in
+ * order: (part, seq) only grows. A new part for any other reason ends no section. When the next part cannot be opened,
+ * files go on as they are, and it is tried again.
  *
  * What a client says wrongly is logged and does nothing; a client that breaks the framing, or does not say within a
  * second who it is, is sent away. When a client goes, the next one is waited for, or, with finish_when_alone, the
