@@ -176,16 +176,19 @@ gboolean store_wait(gint64 wait_us, GCancellable *cancellable, GError **error)
     return store_goes_on(cancellable, error);
 }
 
+/* What was lost by waking late is caught up with, as far as this: else a limit would be kept at half of itself. */
+#define CATCH_UP_US (G_USEC_PER_SEC / 4)
+
 gint64 store_pace(StenoStore *store, gsize bytes)
 {
     gint64 per_s = store->settings->max_bytes_per_s, now_mono_us = g_get_monotonic_time();
     if (per_s == 0)
         return 0;
     g_mutex_lock(&store->pace_lock);
-    gint64 begin_mono_us = MAX(store->paid_mono_us, now_mono_us);
+    gint64 begin_mono_us = MAX(store->paid_mono_us, now_mono_us - CATCH_UP_US);
     store->paid_mono_us = begin_mono_us + (gint64)((double)bytes * G_USEC_PER_SEC / (double)per_s);
     g_mutex_unlock(&store->pace_lock);
-    return begin_mono_us - now_mono_us;
+    return MAX(begin_mono_us - now_mono_us, 0);
 }
 
 gboolean store_pace_wait(StenoStore *store, gsize bytes, GCancellable *cancellable, GError **error)

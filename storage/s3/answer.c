@@ -72,6 +72,8 @@ static const Row rows[] = {
     {0, "StorageFull", S3_GIVE_UP, STENO_ERROR_STORAGE_FULL, ADVICE_FULL},
     {0, "XMinioStorageFull", S3_GIVE_UP, STENO_ERROR_STORAGE_FULL, ADVICE_FULL},
     {0, "InsufficientStorage", S3_GIVE_UP, STENO_ERROR_STORAGE_FULL, ADVICE_FULL},
+    {0, "ObjectLockConfigurationNotFoundError", S3_GIVE_UP, STENO_ERROR_STORAGE_DENIED,
+     "lock_mode and lock_legal_hold need a bucket that was made with Object Lock"},
     {0, "InvalidStorageClass", S3_GIVE_UP, STENO_ERROR_STORAGE_DENIED, "is storage_class right?"},
     {0, "InvalidRequest", S3_GIVE_UP, STENO_ERROR_STORAGE_DENIED, ADVICE_SETTINGS},
     {0, "InvalidArgument", S3_GIVE_UP, STENO_ERROR_STORAGE_DENIED, ADVICE_SETTINGS},

@@ -215,7 +215,7 @@ static S3Transfer *ask_why(S3Call *call, const S3Request *head, S3Tries *tries)
     s3_pairs_add(request->headers, "range", "bytes=0-0");
     request->take = take_nothing;
     g_autoptr(S3Transfer) transfer = s3_call_start(call, request, tries, NULL, NULL);
-    gboolean ended = transfer && s3_session_next(call->session, G_MAXINT64, call->cancellable) == transfer;
+    gboolean ended = transfer && s3_session_await(call->session, transfer, call->cancellable);
     return ended && transfer->outcome == S3_SENT && transfer->status >= 300 ? g_steal_pointer(&transfer) : NULL;
 }
 
@@ -225,7 +225,7 @@ static S3Transfer *run_once(S3Call *call, const S3Request *request, gboolean mis
     S3Transfer *transfer = s3_call_start(call, request, tries, NULL, error);
     if (!transfer)
         return NULL;
-    if (s3_session_next(call->session, G_MAXINT64, call->cancellable) != transfer) {
+    if (!s3_session_await(call->session, transfer, call->cancellable)) {
         s3_transfer_free(transfer);
         g_set_error(error, STENO_ERROR, STENO_ERROR_INTERRUPTED, "interrupted");
         return NULL;

@@ -1,4 +1,4 @@
-#include "objects.h"
+#include "lock.h"
 
 #include "steno/base/job.h"
 
@@ -24,7 +24,8 @@ static gboolean check_upload(S3Call *call, const char *key, GError **error)
     g_autoptr(S3Request) request = s3_request_new("begin to store", "s3:PutObject", "POST", key);
     s3_pairs_add(request->query, "uploads", "");
     s3_request_set_body(request, g_strdup(""));
-    s3_request_add_customer_key(call->s3, request);
+    s3_encryption_add_headers(call->s3, request);
+    s3_lock_add_headers(call->s3, request);
     g_autoptr(S3Transfer) transfer = s3_call_run(call, request, FALSE, NULL, error);
     g_autofree char *id =
         transfer ? s3_xml_read_upload_id((const char *)transfer->body->data, transfer->body->len) : NULL;
@@ -71,17 +72,18 @@ static gboolean check_object(S3Call *call, const char *key, GError **error)
 {
     g_autoptr(S3Request) request = s3_request_new("store", "s3:PutObject", "PUT", key);
     s3_request_set_body(request, g_strdup(""));
-    s3_request_add_customer_key(call->s3, request);
+    s3_encryption_add_headers(call->s3, request);
     g_autoptr(S3Transfer) transfer = s3_call_run(call, request, FALSE, NULL, error);
-    return transfer && s3_object_delete(call, key, error);
+    if (!transfer || !s3_object_delete(call, key, error))
+        return FALSE;
+    return s3_encryption_check(call->s3, transfer, key, error);
 }
 
 static gboolean check_all(S3Call *call, GError **error)
 {
-    const StenoConfigStorage *settings = call->s3->settings;
     g_autofree char *key = probe_key(call->s3);
-    gboolean removable = FALSE, locks = strcmp(settings->lock_mode, "none") != 0 || settings->lock_legal_hold;
-    if (!locks && !find_removable(call, key, &removable, error))
+    gboolean removable = FALSE;
+    if (s3_lock_wanted(call->s3) ? !s3_lock_check(call, error) : !find_removable(call, key, &removable, error))
         return FALSE;
     return removable ? check_object(call, key, error) : check_upload(call, key, error);
 }

@@ -1,7 +1,7 @@
 /* A multipart upload: begun or gone on with, its parts sent many at a time, completed. */
 #include "upload.h"
 
-#include "objects.h"
+#include "lock.h"
 
 #include <string.h>
 
@@ -59,12 +59,12 @@ static gboolean create(Multipart *multipart, S3Uploaded *uploaded, GError **erro
         return FALSE;
     }
     multipart->memo.upload_id = s3_xml_read_upload_id((const char *)transfer->body->data, transfer->body->len);
+    *uploaded = S3_UPLOAD_FAILED;
     if (multipart->memo.upload_id)
-        return TRUE;
+        return s3_encryption_check(upload->s3, transfer, upload->put->key, error);
     g_autofree char *where = s3_where(upload->s3);
     g_set_error(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED,
                 "%s begins an upload without telling its id; is endpoint the address of an S3 server?", where);
-    *uploaded = S3_UPLOAD_FAILED;
     return FALSE;
 }
 
@@ -404,6 +404,22 @@ static void on_cut(gpointer session)
     s3_session_wake(session);
 }
 
+/* What will not be gone on with: nothing is remembered, or the file is not what it was. */
+static gboolean is_for_nothing(const Multipart *multipart, S3Uploaded uploaded, const GError *error)
+{
+    return uploaded == S3_UPLOAD_FAILED &&
+           (!multipart->upload->memo_path || g_error_matches(error, STENO_ERROR, STENO_ERROR_SOURCE_DAMAGED));
+}
+
+/* A part that is stored behind an abort would stay for ever: those on their way come first. */
+static void let_end(const Multipart *multipart)
+{
+    S3Session *session = multipart->upload->call.session;
+    gint64 until_mono_us = g_get_monotonic_time() + ABORT_WITHIN_US;
+    while (s3_session_running(session) > 0 && g_get_monotonic_time() < until_mono_us)
+        s3_transfer_free(s3_session_next(session, until_mono_us, NULL));
+}
+
 static S3Uploaded send_all(Multipart *multipart, GError **error)
 {
     S3Upload *upload = multipart->upload;
@@ -418,6 +434,8 @@ static S3Uploaded send_all(Multipart *multipart, GError **error)
     multipart->cutter = s3_cutter_new(&options);
     S3Uploaded uploaded = send_parts(multipart, error);
     s3_cutter_free(multipart->cutter);
+    if (is_for_nothing(multipart, uploaded, *error))
+        let_end(multipart);
     s3_session_drop_all(upload->call.session);
     return uploaded;
 }
@@ -503,8 +521,7 @@ static S3Uploaded complete(Multipart *multipart, GError **error)
 static void give_up(Multipart *multipart, S3Uploaded uploaded, const GError *error)
 {
     S3Upload *upload = multipart->upload;
-    gboolean damaged = g_error_matches(error, STENO_ERROR, STENO_ERROR_SOURCE_DAMAGED);
-    if (!multipart->memo.upload_id || (upload->memo_path && !damaged && uploaded == S3_UPLOAD_FAILED))
+    if (!multipart->memo.upload_id || (uploaded == S3_UPLOAD_FAILED && !is_for_nothing(multipart, uploaded, error)))
         return;
     if (upload->memo_path && uploaded == S3_AFRESH)
         return; /* put.c and the next round know what to do with it */

@@ -1,7 +1,7 @@
 /* put(): look, send, prove. */
 #include "upload.h"
 
-#include "objects.h"
+#include "lock.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -23,33 +23,6 @@ static char *tags_of(const StenoConfigStorage *settings)
     return settings->tags[0] ? s3_encode_query(s3_pairs_list(tags)) : NULL;
 }
 
-static void add_encryption(const S3Upload *upload, S3Request *request)
-{
-    const StenoConfigStorage *settings = upload->s3->settings;
-    if (strcmp(settings->encryption, "aes256") == 0)
-        s3_pairs_add(request->headers, "x-amz-server-side-encryption", "AES256");
-    if (strcmp(settings->encryption, "kms") == 0) {
-        s3_pairs_add(request->headers, "x-amz-server-side-encryption", "aws:kms");
-        s3_pairs_add(request->headers, "x-amz-server-side-encryption-aws-kms-key-id", settings->kms_key_id);
-    }
-    s3_request_add_customer_key(upload->s3, request);
-}
-
-static void add_lock(const S3Upload *upload, S3Request *request)
-{
-    const StenoConfigStorage *settings = upload->s3->settings;
-    if (strcmp(settings->lock_mode, "none") != 0) {
-        g_autoptr(GDateTime) now = g_date_time_new_from_unix_utc(s3_now_wall_us(upload->s3) / G_USEC_PER_SEC);
-        g_autoptr(GDateTime) until = g_date_time_add_days(now, (gint)settings->lock_days);
-        g_autofree char *text = g_date_time_format(until, "%Y-%m-%dT%H:%M:%SZ");
-        g_autofree char *mode = g_ascii_strup(settings->lock_mode, -1);
-        s3_pairs_add(request->headers, "x-amz-object-lock-mode", mode);
-        s3_pairs_add(request->headers, "x-amz-object-lock-retain-until-date", text);
-    }
-    if (settings->lock_legal_hold)
-        s3_pairs_add(request->headers, "x-amz-object-lock-legal-hold", "ON");
-}
-
 void s3_upload_add_headers(const S3Upload *upload, S3Request *request)
 {
     const StenoConfigStorage *settings = upload->s3->settings;
@@ -57,8 +30,8 @@ void s3_upload_add_headers(const S3Upload *upload, S3Request *request)
     s3_pairs_add(request->headers, S3_META_SHA256, upload->put->sha256_hex);
     s3_pairs_add(request->headers, "x-amz-tagging", tags);
     s3_pairs_add(request->headers, "x-amz-storage-class", settings->storage_class);
-    add_encryption(upload, request);
-    add_lock(upload, request);
+    s3_encryption_add_headers(upload->s3, request);
+    s3_lock_add_headers(upload->s3, request);
 }
 
 void s3_upload_add_guard(const S3Upload *upload, S3Request *request)
@@ -165,6 +138,14 @@ S3Uploaded s3_upload_over(S3Upload *upload, const S3Verdict *verdict, const S3Re
     return S3_UPLOAD_FAILED;
 }
 
+/* What was stored wrong would be taken for right the next time. */
+static void take_away(S3Upload *upload)
+{
+    g_autoptr(GError) ignored = NULL;
+    if (!s3_object_delete(&upload->call, upload->put->key, &ignored))
+        steno_warning(upload->s3->log, "what was stored wrong is still there: %s", ignored->message);
+}
+
 /* ---- one small object -------------------------------------------------------------------------------------------- */
 
 static S3Request *whole_request(const S3Upload *upload, const S3Cut *cut)
@@ -209,6 +190,10 @@ S3Uploaded s3_upload_whole(S3Upload *upload, GError **error)
     }
     if (!transfer)
         return s3_upload_over(upload, &verdict, request, &failed, error);
+    if (!s3_encryption_check(upload->s3, transfer, upload->put->key, error)) {
+        take_away(upload);
+        return S3_UPLOAD_FAILED;
+    }
     expect(upload, &cut);
     const char *etag = s3_transfer_header(transfer, "etag");
     g_autofree char *quoted = g_strdup_printf("\"%s\"", upload->etag ? upload->etag : "");
@@ -254,17 +239,14 @@ static gboolean is_right(const S3Upload *upload, const S3Object *object, GError 
     return TRUE;
 }
 
-/* What was stored wrong is taken away, or it would be taken for right the next time. */
 static gboolean prove(S3Upload *upload, GError **error)
 {
     g_auto(S3Object) object = {0};
     if (!s3_object_head(&upload->call, upload->put->key, upload->kind, FALSE, &object, error))
         return FALSE;
     if (is_right(upload, &object, error))
-        return TRUE;
-    g_autoptr(GError) ignored = NULL;
-    if (!s3_object_delete(&upload->call, upload->put->key, &ignored))
-        steno_warning(upload->s3->log, "what was stored wrong is still there: %s", ignored->message);
+        return s3_lock_ensure(&upload->call, upload->put->key, &object, error);
+    take_away(upload);
     return FALSE;
 }
 
@@ -285,7 +267,7 @@ static gboolean look_before(S3Upload *upload, gboolean *found, GError **error)
         return FALSE;
     }
     if (object.bytes == upload->put->bytes && g_strcmp0(object.sha256_hex, upload->put->sha256_hex) == 0) {
-        *found = TRUE;
+        *found = s3_lock_ensure(&upload->call, upload->put->key, &object, error);
         return FALSE;
     }
     if (upload->put->replace)

@@ -169,9 +169,8 @@ guint s3_request_plain(gpointer user, const char *method, const char *url, const
                    .quiet_s = PLAIN_QUIET_S,
                    .deadline_mono_us = g_get_monotonic_time() + PLAIN_QUIET_S * G_USEC_PER_SEC,
                    .answer_max_bytes = PLAIN_ANSWER_MAX_BYTES};
-    (void)s3_transfer_start(session, &send, NULL);
-    g_autoptr(S3Transfer) transfer = s3_session_next(session, G_MAXINT64, cancellable);
-    if (!transfer) {
+    g_autoptr(S3Transfer) transfer = s3_transfer_start(session, &send, NULL);
+    if (!s3_session_await(session, transfer, cancellable)) {
         g_set_error(error, STENO_ERROR, STENO_ERROR_INTERRUPTED, "interrupted");
     } else if (transfer->outcome == S3_GUARDED) {
         g_set_error(error, STENO_ERROR, STENO_ERROR_GEOFENCE, "%s is not within allow_endpoint_cidr", transfer->words);
@@ -183,6 +182,7 @@ guint s3_request_plain(gpointer user, const char *method, const char *url, const
         status = transfer->status;
         *answer = g_bytes_new(transfer->body->data, transfer->body->len);
     }
+    g_clear_pointer(&transfer, s3_transfer_free);
     s3_session_free(session);
     return status;
 }

@@ -1,7 +1,7 @@
 /* The row of the S3 sink, and what its threads share. */
 #include "s3.h"
 
-#include "objects.h"
+#include "lock.h"
 #include "request.h"
 #include "upload.h"
 
@@ -120,20 +120,19 @@ S3ChecksumKind s3_checksum_kind(S3 *s3)
 {
     S3ChecksumKind kind = S3_CHECKSUM_NONE;
     const char *name = s3->settings->checksum;
-    gboolean locks = strcmp(s3->settings->lock_mode, "none") != 0 || s3->settings->lock_legal_hold;
     if (strcmp(name, "auto") == 0)
         kind = s3->at_amazon ? S3_CHECKSUM_CRC64NVME : S3_CHECKSUM_MD5;
     else
         (void)s3_checksum_kind_of_name(name, &kind);
     /* Object Lock takes no object without one. */
-    if (kind == S3_CHECKSUM_NONE && locks)
+    if (kind == S3_CHECKSUM_NONE && s3_lock_wanted(s3))
         kind = S3_CHECKSUM_MD5;
     if (kind > S3_CHECKSUM_MD5 && s3_lacks(s3, S3_FEATURE_CHECKSUM))
         kind = S3_CHECKSUM_MD5;
     if (kind == S3_CHECKSUM_MD5) {
         g_autoptr(S3Checksum) probe = s3_checksum_begin(kind);
         if (!probe)
-            kind = s3_lacks(s3, S3_FEATURE_CHECKSUM) ? S3_CHECKSUM_NONE : S3_CHECKSUM_SHA256;
+            kind = S3_CHECKSUM_SHA256;
     }
     return kind;
 }

@@ -440,3 +440,12 @@ S3Transfer *s3_session_next(S3Session *session, gint64 until_mono_us, GCancellab
         g_cancellable_release_fd(cancellable);
     return ended;
 }
+
+gboolean s3_session_await(S3Session *session, const S3Transfer *transfer, GCancellable *cancellable)
+{
+    while (!g_cancellable_is_cancelled(cancellable)) {
+        if (s3_session_next(session, G_MAXINT64, cancellable) == transfer)
+            return TRUE;
+    }
+    return FALSE;
+}

@@ -79,6 +79,9 @@ S3Transfer *s3_transfer_start(S3Session *session, const S3Send *send, gpointer o
  * fires, or s3_session_wake() was called.
  */
 S3Transfer *s3_session_next(S3Session *session, gint64 until_mono_us, GCancellable *cancellable);
+/* Until this one, the only one on its way, has ended, whatever else wakes the session (it may be late). FALSE: the
+ * cancellable fired. */
+gboolean s3_session_await(S3Session *session, const S3Transfer *transfer, GCancellable *cancellable);
 /* From any thread. */
 void s3_session_wake(S3Session *session);
 guint s3_session_running(const S3Session *session);

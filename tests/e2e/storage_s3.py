@@ -117,9 +117,10 @@ def test_object_lock(case):
             assert kept["Mode"] == "GOVERNANCE" and 2.9 < days <= 3.01, kept
             held = server.aws("get-object-legal-hold", "--bucket", bucket, "--key", name)["LegalHold"]
             assert held["Status"] == "ON", held
-            # The version is locked: what a delete without a version leaves can be had back.
-            version = server.aws("head-object", "--bucket", bucket, "--key", name)["VersionId"]
-            assert server.aws("delete-object", "--bucket", bucket, "--key", name, "--version-id", version, check=False) is None
+            # The version is locked (versitygw has none here): what a delete without a version leaves can be had back.
+            version = server.aws("head-object", "--bucket", bucket, "--key", name).get("VersionId")
+            which = ["--version-id", version] if version else []
+            assert server.aws("delete-object", "--bucket", bucket, "--key", name, *which, check=False) is None
 
 
 class Killer:
@@ -349,5 +350,5 @@ def test_bandwidth(case):
     begun = time.monotonic()
     store.must("put", path, "key", "--sha", sha256(path))
     took = time.monotonic() - begun
-    assert took > 3, f"32 MiB in {took:.1f} s at 8 MiB/s"
+    assert 3 < took < 8, f"32 MiB in {took:.1f} s at 8 MiB/s"
     case.figure(f"32 MiB at 8 MiB/s in {took:.1f} s")
