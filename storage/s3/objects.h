@@ -28,7 +28,7 @@ char *s3_presign(gpointer state, const char *key, const char *name, const char *
 typedef struct {
     gint64 bytes, modified_us;
     char *sha256_hex, *etag, *checksum; /* as far as it tells; checksum: of `kind` of s3_object_head() */
-    gboolean retained;                  /* a lock is on it now */
+    gboolean retained, held;            /* now: by a retention, by a legal hold */
 } S3Object;
 
 void s3_object_clear(S3Object *object);

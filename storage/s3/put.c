@@ -242,8 +242,13 @@ static gboolean is_right(const S3Upload *upload, const S3Object *object, GError 
 static gboolean prove(S3Upload *upload, GError **error)
 {
     g_auto(S3Object) object = {0};
-    if (!s3_object_head(&upload->call, upload->put->key, upload->kind, FALSE, &object, error))
+    g_autoptr(GError) failed = NULL;
+    if (!s3_object_head(&upload->call, upload->put->key, upload->kind, FALSE, &object, &failed)) {
+        if (g_error_matches(failed, STENO_ERROR, STENO_ERROR_NOT_FOUND))
+            failed->code = STENO_ERROR_STORAGE_FAILED; /* it said that it was stored */
+        g_propagate_error(error, g_steal_pointer(&failed));
         return FALSE;
+    }
     if (is_right(upload, &object, error))
         return s3_lock_ensure(&upload->call, upload->put->key, &object, error);
     take_away(upload);
