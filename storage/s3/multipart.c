@@ -32,8 +32,8 @@ typedef struct {
     Part *parts;
     guint n_parts, n_cut, n_stored, first_open; /* parts before first_open are stored */
     S3Cutter *cutter;
-    gboolean listed, etags_are_md5;
-    guint at_a_time, in_a_row; /* AIMD */
+    gboolean listed, remembered, etags_are_md5; /* remembered: by a memo that is written */
+    guint at_a_time, in_a_row;                  /* AIMD */
     gint64 slowed_mono_us;
 } Multipart;
 
@@ -117,7 +117,8 @@ static gboolean begin(Multipart *multipart, S3Uploaded *uploaded, GError **error
     multipart->memo.bytes = upload->put->bytes;
     multipart->memo.sha256_hex = g_strdup(upload->put->sha256_hex);
     multipart->memo.settings = s3_upload_settings(upload);
-    if (upload->memo_path && !s3_memo_write(upload->memo_path, &multipart->memo, &failed))
+    multipart->remembered = upload->memo_path && s3_memo_write(upload->memo_path, &multipart->memo, &failed);
+    if (failed)
         steno_warning(upload->s3->log, "the upload cannot be gone on with after a crash: %s", failed->message);
     return TRUE;
 }
@@ -408,7 +409,7 @@ static void on_cut(gpointer session)
 static gboolean is_for_nothing(const Multipart *multipart, S3Uploaded uploaded, const GError *error)
 {
     return uploaded == S3_UPLOAD_FAILED &&
-           (!multipart->upload->memo_path || g_error_matches(error, STENO_ERROR, STENO_ERROR_SOURCE_DAMAGED));
+           (!multipart->remembered || g_error_matches(error, STENO_ERROR, STENO_ERROR_SOURCE_DAMAGED));
 }
 
 /* A part that is stored behind an abort would stay for ever: those on their way come first. */
@@ -446,13 +447,12 @@ static S3Uploaded send_all(Multipart *multipart, GError **error)
 static char *complete_body(const Multipart *multipart)
 {
     S3ChecksumKind kind = multipart->upload->kind;
-    gboolean composite = kind == S3_CHECKSUM_SHA256 || kind == S3_CHECKSUM_CRC32C;
     GString *xml = g_string_new("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for (guint i = 0; i < multipart->n_parts; i++) {
         const Part *part = &multipart->parts[i];
         g_autofree char *etag = g_markup_escape_text(part->etag, -1);
         g_string_append_printf(xml, "<Part><PartNumber>%u</PartNumber><ETag>%s</ETag>", part->number, etag);
-        if (composite) {
+        if (kind > S3_CHECKSUM_MD5) {
             g_autofree char *checksum = s3_cut_checksum(&part->cut);
             g_string_append_printf(xml, "<Checksum%s>%s</Checksum%s>", s3_checksum_algorithm(kind), checksum,
                                    s3_checksum_algorithm(kind));
@@ -523,8 +523,8 @@ static void give_up(Multipart *multipart, S3Uploaded uploaded, const GError *err
     S3Upload *upload = multipart->upload;
     if (!multipart->memo.upload_id || (uploaded == S3_UPLOAD_FAILED && !is_for_nothing(multipart, uploaded, error)))
         return;
-    if (upload->memo_path && uploaded == S3_AFRESH)
-        return; /* put.c and the next round know what to do with it */
+    if (multipart->remembered && uploaded == S3_AFRESH)
+        return; /* s3_upload_over() has dropped it, or the next round goes on with it */
     g_autoptr(GError) ignored = NULL;
     upload->call.cancellable = NULL;
     upload->call.deadline_mono_us = g_get_monotonic_time() + ABORT_WITHIN_US;
@@ -556,7 +556,7 @@ S3Uploaded s3_upload_parts(S3Upload *upload, GError **error)
     GError *failed = NULL;
     Multipart multipart = {.upload = upload,
                            .at_a_time = MIN(PARALLEL_AT_FIRST, (guint)upload->s3->settings->parallel)};
-    multipart.listed = remembers(&multipart);
+    multipart.listed = multipart.remembered = remembers(&multipart);
     gboolean begun = multipart.listed || begin(&multipart, &uploaded, &failed);
     if (begun) {
         make_parts(&multipart);

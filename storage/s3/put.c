@@ -116,7 +116,10 @@ S3Uploaded s3_upload_over(S3Upload *upload, const S3Verdict *verdict, const S3Re
         afresh = TRUE;
         break;
     case S3_PARTS_WRONG:
-        afresh = TRUE;
+        /* Asking what parts there are helps once. */
+        if (upload->mismatched)
+            s3_upload_forget(upload);
+        upload->mismatched = afresh = TRUE;
         break;
     case S3_LACKING:
         afresh = learn_lack(upload, verdict);

@@ -19,7 +19,8 @@ typedef struct {
     S3ChecksumKind kind;
     int fd;
     gint64 stored_bytes;
-    char *memo_path; /* or NULL */
+    char *memo_path;     /* or NULL */
+    gboolean mismatched; /* the server did not know parts that it had told */
     /* What the object must be told with when it is there; NULL: nobody knows. */
     char *etag, *checksum;
 } S3Upload;
