@@ -53,8 +53,8 @@ typedef struct {
 
 /*
  * Asks for a timestamp of PATH.sig and writes it to PATH.tsr (PATH is the signed file: manifest.json), durably, once it
- * has proven that it is of these bytes, of our nonce, and (ca_file) signed by whom it should be. Blocking, 20 s at most;
- * any thread. UNREACHABLE, SIGNATURE (it refused or answered something else), STORAGE_*, CONFIG (ca_file).
+ * has proven that it is of these bytes, of our nonce, and (ca_file) signed by whom it should be. Blocking, 20 s at
+ * most; any thread. UNREACHABLE, SIGNATURE (it refused or answered something else), STORAGE_*, CONFIG (ca_file).
  */
 gboolean steno_timestamp_fetch(const StenoTimestampAuthority *authority, const char *path, GError **error);
 /*
