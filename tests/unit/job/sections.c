@@ -101,10 +101,12 @@ static void one_storage_is_away_for_some_sections(void **state)
     world_await(world, "storage 2 primary stored", 1);
     world_await(world, "storage 1 archive blocked", 1);
     assert_int_equal(world_count(world, "section_stored"), 0);
+    assert_int_equal(world_count(world, "storage 2 archive"), 0); /* in their order */
     assert_true(world_exists(world->capture, "part-0001"));
     assert_true(world_exists(world->capture, "part-0002"));
     steno_job_stop(world->job, "stopped");
     world_await(world, "state:storing", 1);
+    assert_int_equal(world_count(world, "storage 2 archive"), 0);
     assert_int_equal(world_count(world, "storage 0"), 0); /* the whole comes last */
     world_mend(world->other);
     while (!world->done) {

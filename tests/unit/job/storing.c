@@ -472,6 +472,14 @@ static void a_full_disk_blocks(void **state)
     world_make_capture(world);
     world_resume(world, TRUE);
     world_await(world, "storage 0 archive blocked:storage-full", 1);
+    /* Its first file is there, and it comes to the same place again: it is not resumed and blocked each time. */
+    for (guint i = 0; i < 2; i++) {
+        while (!steno_job_store_retry(world->job, "archive"))
+            g_main_context_iteration(NULL, TRUE);
+    }
+    while (!steno_job_store_retry(world->job, "archive"))
+        g_main_context_iteration(NULL, TRUE);
+    guint blocked = world_count(world, "storage 0 archive blocked");
     (void)g_unlink(filler);
     while (!world->done) {
         (void)steno_job_store_retry(world->job, NULL);
@@ -480,6 +488,7 @@ static void a_full_disk_blocks(void **state)
     gboolean stored = !world->error;
     assert_int_equal(umount(world->other), 0);
     assert_true(stored);
+    assert_int_equal(blocked, 1);
 }
 
 static void it_needs_a_storage(void **state)
