@@ -91,7 +91,9 @@ static void on_looked(GObject *source, GAsyncResult *result, gpointer user)
         return; /* cancelled: the prober is gone */
     const Look *look = g_task_get_task_data(G_TASK(result));
     Probed *probed = look->probed;
-    take(probed, look->words);
+    /* A delivery that said something meanwhile knows better. */
+    if (probed->seen_mono_us < probed->since_mono_us)
+        take(probed, look->words);
     probed->free_bytes = look->free_bytes;
     probed->total_bytes = look->total_bytes;
     probed->since_mono_us = 0;

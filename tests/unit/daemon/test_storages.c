@@ -292,13 +292,14 @@ static void test_no_news(void **state)
     tell_storage(job, 0, 1, "storing", NULL, "");
     fixture_turn();
     guint before = fixture.journal_writes;
-    for (guint i = 0; i < 1000; i++) {
+    for (guint i = 0; i < 50; i++) {
         g_autofree char *bytes = g_strdup_printf(", 'bytes': %u", i);
         tell_storage(job, 0, 0, i % 2 ? "retrying" : "blocked", i % 2 ? "storage-unreachable" : "storage-full", "");
         tell_storage(job, 0, 1, "storing", NULL, bytes);
+        fixture_turn();
     }
-    fixture_turn();
-    assert_true(fixture.journal_writes - before <= 1);
+    /* That it is blocked; and the lease, which comes by time. */
+    assert_true(fixture.journal_writes - before <= 4);
     assert_int_equal(count_told("recording.storing_blocked"), 1);
 }
 
