@@ -92,7 +92,7 @@ static gboolean has_media(World *world)
 
 static void kill_recorder(World *world)
 {
-    assert_int_equal(kill(world_recorder(world), SIGKILL), 0);
+    world_signal(world, SIGKILL);
     world_until(world, is_recorder_gone);
 }
 
@@ -129,7 +129,7 @@ static void killed_it_goes_on_as_the_next_part(void **state)
     world_start(world, "ward");
     for (guint i = 1; i <= 3; i++) {
         world_await(world, "track_started", i);
-        assert_int_equal(kill(world_recorder(world), SIGKILL), 0);
+        world_signal(world, SIGKILL);
     }
     world_await(world, "track_started", 4);
     steno_job_stop(world->job, "stopped");
@@ -180,7 +180,7 @@ static void rotated_it_is_stored_while_it_is_recorded(void **state)
     world->spec->rotate_s = STENO_JOB_ROTATE_MIN_S;
     world_start(world, "ward");
     world_await(world, "section_stored 1", 1);
-    assert_int_equal(kill(world_recorder(world), SIGKILL), 0);
+    world_signal(world, SIGKILL);
     world_await(world, "track_started", 2);
     world_leave(world);
     world_resume(world, TRUE);

@@ -387,7 +387,7 @@ static void a_later_recorder_gets_a_part_that_nobody_had(void **state)
     world_start(world, "hello,rec,rot:1,ev:1,wait|hello,rec,wait|hello,rec,wait");
     world_await(world, "section_stored 1", 1);
     world_until(world, is_first_gone);
-    assert_int_equal(kill(world_recorder(world), SIGKILL), 0);
+    world_signal(world, SIGKILL);
     world_await(world, "state 3.2", 1);
     steno_job_stop(world->job, "stopped");
     assert_whole(world, 2);

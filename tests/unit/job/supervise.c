@@ -36,7 +36,7 @@ static void pause_goes_to_the_recorder_and_to_the_next_one(void **state)
     world_await(world, "state:recording", 1);
     steno_job_pause(world->job, TRUE);
     world_await(world, "state:paused", 1);
-    assert_int_equal(kill(world_recorder(world), SIGKILL), 0);
+    world_signal(world, SIGKILL);
     world_await(world, "state 2.2", 1); /* the next part begins paused */
     world_await(world, "state:paused", 2);
     steno_job_pause(world->job, FALSE);
@@ -243,10 +243,10 @@ static void a_stop_while_nobody_records_ends_it(void **state)
 static void a_recorder_that_dies_while_it_ends_ends_it(void **state)
 {
     World *world = *state;
-    world_start(world, "hello,rec,deafstop,wait");
+    world_start(world, "hello,deafstop,rec,wait");
     world_await(world, "state:recording", 1);
     steno_job_stop(world->job, "stopped");
-    assert_int_equal(kill(world_recorder(world), SIGKILL), 0);
+    world_signal(world, SIGKILL);
     world_await_done(world);
     assert_null(world->error);
     assert_int_equal(world_count(world, "state:reconnecting"), 0);

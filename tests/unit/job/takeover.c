@@ -75,7 +75,7 @@ static void one_that_hangs_is_killed_and_followed(void **state)
 {
     World *world = *state;
     start_and_leave(world, "hello,rec,wait|hello,rec,wait", "state:recording", 1);
-    assert_int_equal(kill(world_recorder(world), SIGSTOP), 0);
+    world_signal(world, SIGSTOP);
     world_resume(world, TRUE);
     world_await(world, "state 2.2", 1);
 }
@@ -136,7 +136,7 @@ static void a_pause_outlives_both(void **state)
     world_start(world, "hello,rec,wait");
     world_await(world, "state:recording", 1);
     world_leave(world);
-    assert_int_equal(kill(world_recorder(world), SIGKILL), 0);
+    world_signal(world, SIGKILL);
     world_until(world, is_recorder_gone);
     world->spec->paused = TRUE;
     world_resume(world, TRUE);
@@ -208,7 +208,7 @@ static void another_processs_recorder_that_hangs_is_killed(void **state)
 {
     World *world = *state;
     start_and_die(world, "hello,rec,wait|hello,rec,wait", "state:recording", 1);
-    assert_int_equal(kill(world_recorder(world), SIGSTOP), 0);
+    world_signal(world, SIGSTOP);
     world_resume(world, TRUE);
     world_await(world, "state 2.2", 1);
 }

@@ -5,6 +5,7 @@
 #include "recorder_lock.h"
 
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -208,6 +209,13 @@ void world_forget_done(World *world)
 int world_recorder(const World *world)
 {
     return recorder_lock_held(world->capture) ? (int)recorder_lock_pid(world->capture) : 0;
+}
+
+void world_signal(const World *world, int signal)
+{
+    int pid = world_recorder(world);
+    assert_true(pid > 0); /* 0 would be this test and all that run beside it */
+    assert_int_equal(kill(pid, signal), 0);
 }
 
 gboolean world_exists(const char *folder, const char *name)

@@ -54,6 +54,8 @@ void world_assert_order(const World *world, const char *const *words);
 
 /* The pid of the recorder, by its lock; 0 when nobody holds that. */
 int world_recorder(const World *world);
+/* To the recorder, which must be there. */
+void world_signal(const World *world, int signal);
 gboolean world_exists(const char *folder, const char *name);
 void world_write(const char *folder, const char *name, const char *text);
 /* Writes spool/assemble.mode. */
