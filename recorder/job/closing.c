@@ -21,6 +21,7 @@ typedef struct {
     char *folders[STENO_JOB_STORES_MAX];
     guint n_stores;
     gboolean undo, keep_capture;
+    GCancellable *cancellable;     /* the thread's */
     GError *unreachable, *refused; /* why joined files of sections are still there */
 
     GError *error;
@@ -158,8 +159,8 @@ static void undo_section(gpointer user, const json_t *stored)
     guint number = (guint)json_integer_value(json_object_get(stored, "section"));
     for (guint i = 0; i < closing->n_stores; i++) {
         g_autoptr(GError) why = NULL;
-        if (job_deliver_undo(closing->stores[i], closing->folders[i], number, json_object_get(stored, "manifest"), NULL,
-                             &why))
+        if (job_deliver_undo(closing->stores[i], closing->folders[i], number, json_object_get(stored, "manifest"),
+                             closing->cancellable, &why))
             continue;
         GError **place = g_error_matches(why, STENO_ERROR, STENO_ERROR_STORAGE_UNREACHABLE) ? &closing->unreachable
                                                                                             : &closing->refused;
@@ -172,6 +173,7 @@ static void run_whole(Worker *worker, gpointer data, GCancellable *cancellable)
 {
     Closing *closing = data;
     (void)worker;
+    closing->cancellable = cancellable;
     if (closing->undo)
         job_capture_stored_sections(closing->capture, undo_section, closing);
     if (!closing->unreachable && !closing->keep_capture && !g_cancellable_is_cancelled(cancellable))
