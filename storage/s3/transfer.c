@@ -292,7 +292,8 @@ void s3_transfer_free(S3Transfer *transfer)
     detach(transfer);
     slist_wipe(transfer->slist);
     g_hash_table_unref(transfer->headers);
-    steno_secret_wipe(transfer->body->data, transfer->body->len);
+    if (transfer->body->len > 0)
+        steno_secret_wipe(transfer->body->data, transfer->body->len);
     g_byte_array_unref(transfer->body);
     g_free(transfer->words);
     g_free(transfer->refused);
@@ -424,9 +425,9 @@ S3Transfer *s3_session_next(S3Session *session, gint64 until_mono_us, GCancellab
     gboolean can_fire = cancellable && g_cancellable_make_pollfd(cancellable, &fired);
     for (;;) {
         int running;
-        gint64 next_mono_us = unpause(session, until_mono_us);
         curl_multi_perform(session->multi, &running);
         ended = take_ended(session);
+        gint64 next_mono_us = unpause(session, until_mono_us); /* also those that were paused just now */
         gint64 now_mono_us = g_get_monotonic_time();
         if (ended || now_mono_us >= until_mono_us || g_cancellable_is_cancelled(cancellable) ||
             g_atomic_int_compare_and_exchange(&session->woken, 1, 0))
