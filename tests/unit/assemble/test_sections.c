@@ -342,6 +342,27 @@ static void change(const Place *place, const char *name, const char *from, const
     assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
+/* The whole tells one file more of a section than its own manifest does, and that file is there and sound. */
+static void add_output(const Place *place)
+{
+    g_autofree char *path = g_build_filename(place->output, "manifest.json", NULL);
+    g_autofree char *text = read_file(place, "manifest.json");
+    g_autofree char *sound = place_path(place, 0);
+    g_autofree char *copy = g_build_filename(place->output, "Eve.001.webm", NULL);
+    g_free(scene_run("cp %s %s", sound, copy));
+    json_t *manifest = json_loads(text, 0, NULL);
+    json_t *outputs = json_object_get(manifest, "outputs");
+    json_t *more = json_deep_copy(json_array_get(outputs, 0));
+    json_object_set_new(more, "file", json_string("Eve.001.webm"));
+    json_array_append_new(outputs, more);
+    assert_int_equal(json_dump_file(manifest, path, 0), 0);
+    json_decref(manifest);
+    expect_fault(place);
+    assert_int_equal(g_unlink(copy), 0);
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    verify(place);
+}
+
 /* Each manifest of a section is held against the whole; a signature or a timestamp is no stranger. */
 static void test_tampering(void **state)
 {
@@ -382,6 +403,7 @@ static void test_tampering(void **state)
         assert_true(g_file_set_contents(proof, "x", -1, NULL));
     }
     verify(&place);
+    add_output(&place);
     g_autofree char *foreign = g_build_filename(place.output, "manifest.009.json", NULL);
     assert_true(g_file_set_contents(foreign, text, -1, NULL));
     expect_fault(&place);
@@ -574,12 +596,14 @@ static void test_namesakes(void **state)
         scene_track(scene, 0, i + 1, id, "0", sound_clip());
         play(scene, 1, i + 1, sound_clip());
     }
-    json_t *joined = json_incref(json_array_get(scene->announced, 0));
-    json_array_remove(scene->announced, 0);
-    json_array_append_new(scene->announced, joined);
+    size_t i = 1; /* the second one is told first */
+    while (strcmp(json_string_value(json_object_get(json_array_get(scene->announced, i), "event")),
+                  "participant_joined") != 0)
+        i++;
+    json_array_insert(scene->announced, 0, json_array_get(scene->announced, i));
     scene = scene_rotate(scene, 1, seams_us[0]);
-    for (guint i = 0; i < 2; i++)
-        play(scene, 2, i + 1, sound_clip());
+    for (guint track = 1; track <= 2; track++)
+        play(scene, 2, track, sound_clip());
     scene_close(scene, "ended");
     for (guint section = 1; section <= 2; section++) {
         assemble_section(&place, section, FALSE);
