@@ -82,6 +82,8 @@ static gboolean start(Mux *mux, const PlanOutput *output, GError **error)
     if (output->container == PLAN_MP4 || output->container == PLAN_M4A) {
         av_dict_set(&options, "movflags", "+faststart", 0);
         av_dict_set(&options, "video_track_timescale", "90000", 0);
+        /* Edit lists are in this: in ms, a last packet of less than that lies outside, and players leave it out. */
+        av_dict_set(&options, "movie_timescale", "90000", 0);
     } else {
         av_dict_set(&options, "cues_to_front", "1", 0);
     }
