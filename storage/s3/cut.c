@@ -83,6 +83,13 @@ char *s3_cut_checksum(const S3Cut *cut)
     return cut->kind == S3_CHECKSUM_NONE ? NULL : g_base64_encode(cut->checksum, s3_checksum_bytes(cut->kind));
 }
 
+char *s3_cut_md5_hex(const S3Cut *cut)
+{
+    char hex[2 * sizeof cut->md5 + 1];
+    print_hex(hex, cut->md5, sizeof cut->md5);
+    return cut->has_md5 ? g_strdup(hex) : NULL;
+}
+
 /* ---- the thread -------------------------------------------------------------------------------------------------- */
 
 /* Waits for room, then hands over. FALSE: it is to stop. */
@@ -106,8 +113,10 @@ static void cut_all(S3Cutter *cutter, S3Checksum *whole)
     for (gint64 offset = 0; offset < options->bytes && goes_on; offset += options->part_bytes) {
         S3Cut cut = {
             .offset = offset, .bytes = MIN(options->part_bytes, options->bytes - offset), .kind = options->kind};
-        goes_on = s3_cut(options->fd, &cut, options->with_md5, whole, cutter->stop, &error);
-        if (offset + cut.bytes == options->bytes) {
+        gboolean is_last = offset + cut.bytes == options->bytes;
+        gboolean with_md5 = options->with_md5 || (is_last && options->last_with_md5);
+        goes_on = s3_cut(options->fd, &cut, with_md5, whole, cutter->stop, &error);
+        if (is_last) {
             s3_checksum_end(g_steal_pointer(&whole), digest);
             print_hex(cutter->whole_hex, digest, 32); /* read only after the last part was taken */
         }

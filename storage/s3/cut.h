@@ -23,6 +23,8 @@ typedef struct {
 gboolean s3_cut(int fd, S3Cut *cut, gboolean with_md5, S3Checksum *whole, GCancellable *cancellable, GError **error);
 /* As it stands in a header or in XML; of the algorithm that goes with requests. NULL: there is none. Caller frees. */
 char *s3_cut_checksum(const S3Cut *cut);
+/* As an ETag has it, without quotes. NULL: it was not counted. Caller frees. */
+char *s3_cut_md5_hex(const S3Cut *cut);
 
 typedef struct S3Cutter S3Cutter;
 
@@ -30,9 +32,9 @@ typedef struct {
     int fd; /* lent */
     gint64 bytes, part_bytes;
     S3ChecksumKind kind;
-    gboolean with_md5;
-    guint ahead;                  /* parts that are cut and not taken */
-    void (*ready)(gpointer user); /* on its thread: there is something to take */
+    gboolean with_md5, last_with_md5; /* beside kind: of every part, of the last one */
+    guint ahead;                      /* parts that are cut and not taken */
+    void (*ready)(gpointer user);     /* on its thread: there is something to take */
     gpointer user;
 } S3CutterOptions;
 

@@ -167,12 +167,7 @@ static void expect(S3Upload *upload, const S3Cut *cut)
 {
     if (cut->kind > S3_CHECKSUM_MD5)
         upload->checksum = s3_cut_checksum(cut);
-    if (cut->has_md5) {
-        char hex[33];
-        for (guint i = 0; i < sizeof cut->md5; i++)
-            g_snprintf(hex + 2 * i, 3, "%02x", cut->md5[i]);
-        upload->etag = g_strdup(hex);
-    }
+    upload->etag = s3_cut_md5_hex(cut);
 }
 
 S3Uploaded s3_upload_whole(S3Upload *upload, GError **error)
@@ -180,7 +175,7 @@ S3Uploaded s3_upload_whole(S3Upload *upload, GError **error)
     S3Cut cut = {.bytes = upload->put->bytes, .kind = upload->kind};
     g_auto(S3Verdict) verdict = {0};
     g_autoptr(GError) failed = NULL;
-    if (!s3_cut(upload->fd, &cut, FALSE, NULL, upload->call.cancellable, error) ||
+    if (!s3_cut(upload->fd, &cut, upload->compares_etags, NULL, upload->call.cancellable, error) ||
         !s3_upload_check_source(upload, cut.sha256_hex, error))
         return S3_UPLOAD_FAILED;
     g_autoptr(S3Request) request = whole_request(upload, &cut);
@@ -199,9 +194,8 @@ S3Uploaded s3_upload_whole(S3Upload *upload, GError **error)
     }
     expect(upload, &cut);
     const char *etag = s3_transfer_header(transfer, "etag");
-    g_autofree char *quoted = g_strdup_printf("\"%s\"", upload->etag ? upload->etag : "");
     /* A server whose ETag of what we have just sent is no MD5 does not have MD5s there. */
-    if (!etag || strcmp(etag, quoted) != 0)
+    if (upload->etag && !(etag && s3_upload_is_etag(etag, upload->etag)))
         g_clear_pointer(&upload->etag, g_free);
     return S3_UPLOADED;
 }
@@ -217,13 +211,12 @@ static gboolean differs(const S3Upload *upload, const char *what, const char *th
     return FALSE;
 }
 
-/* What S3 tells of a part's or whole object's MD5 stands in quotes. */
-static gboolean is_etag(const char *theirs, const char *ours)
+gboolean s3_upload_is_etag(const char *theirs, const char *md5_hex)
 {
-    gsize bytes = strlen(ours);
+    gsize bytes = strlen(md5_hex);
     if (theirs[0] == '"')
-        return strncmp(theirs + 1, ours, bytes) == 0 && strcmp(theirs + 1 + bytes, "\"") == 0;
-    return strcmp(theirs, ours) == 0;
+        return strncmp(theirs + 1, md5_hex, bytes) == 0 && strcmp(theirs + 1 + bytes, "\"") == 0;
+    return strcmp(theirs, md5_hex) == 0;
 }
 
 static gboolean is_right(const S3Upload *upload, const S3Object *object, GError **error)
@@ -237,7 +230,7 @@ static gboolean is_right(const S3Upload *upload, const S3Object *object, GError 
         return differs(upload, S3_META_SHA256, object->sha256_hex, upload->put->sha256_hex, error);
     if (upload->checksum && object->checksum && strcmp(object->checksum, upload->checksum) != 0)
         return differs(upload, "checksum", object->checksum, upload->checksum, error);
-    if (upload->etag && object->etag && !is_etag(object->etag, upload->etag))
+    if (upload->etag && object->etag && !s3_upload_is_etag(object->etag, upload->etag))
         return differs(upload, "ETag", object->etag, upload->etag, error);
     return TRUE;
 }
@@ -292,6 +285,7 @@ static gboolean put_rounds(S3Upload *upload, GError **error)
         gboolean found;
         upload->stored_bytes = 0;
         upload->kind = s3_checksum_kind(upload->s3);
+        upload->compares_etags = upload->kind <= S3_CHECKSUM_MD5 && strcmp(upload->s3->settings->checksum, "none") != 0;
         g_clear_pointer(&upload->etag, g_free);
         g_clear_pointer(&upload->checksum, g_free);
         if (!look_before(upload, &found, error)) {

@@ -121,7 +121,7 @@ S3ChecksumKind s3_checksum_kind(S3 *s3)
     S3ChecksumKind kind = S3_CHECKSUM_NONE;
     const char *name = s3->settings->checksum;
     if (strcmp(name, "auto") == 0)
-        kind = s3->at_amazon ? S3_CHECKSUM_CRC64NVME : S3_CHECKSUM_MD5;
+        kind = s3->at_amazon ? S3_CHECKSUM_CRC64NVME : S3_CHECKSUM_NONE;
     else
         (void)s3_checksum_kind_of_name(name, &kind);
     /* Object Lock takes no object without one. */

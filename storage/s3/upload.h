@@ -17,6 +17,7 @@ typedef struct {
     S3Call call;
     const StenoPut *put;
     S3ChecksumKind kind;
+    gboolean compares_etags; /* with MD5s, where the server's ETags are such */
     int fd;
     gint64 stored_bytes;
     char *memo_path;     /* or NULL */
@@ -46,6 +47,8 @@ char *s3_upload_settings(const S3Upload *upload);
 S3Uploaded s3_upload_over(S3Upload *upload, const S3Verdict *verdict, const S3Request *request, GError **failed,
                           GError **error);
 void s3_upload_tell(S3Upload *upload, const GError *trouble);
+/* Is it the ETag of this MD5? ETags stand in quotes; not every server has them. */
+gboolean s3_upload_is_etag(const char *theirs, const char *md5_hex);
 /* SOURCE_DAMAGED: hex is not what the file must be. */
 gboolean s3_upload_check_source(const S3Upload *upload, const char *hex, GError **error);
 

@@ -233,6 +233,68 @@ static void test_stored_wrong(void **state)
     run(steps, STENO_ERROR_VERIFY_FAILED);
 }
 
+static void want_auto(StenoConfigStorage *settings)
+{
+    g_free(settings->checksum);
+    settings->checksum = g_strdup("auto");
+}
+
+static void want_none(StenoConfigStorage *settings)
+{
+    g_free(settings->checksum);
+    settings->checksum = g_strdup("none");
+}
+
+/* Without Content-MD5 the parts' ETags tell what the whole's must be; "none" looks at none. */
+static void test_etags_compared(void **state)
+{
+    (void)state;
+    const S3Step right[] = {HEAD_NOTHING, NO_UPLOADS, CREATE,   PUT_PART(1), PUT_PART(2),
+                            PUT_PART(3),  COMPLETED,  HEAD_ALL, END};
+    const S3Step wrong[] = {HEAD_NOTHING,
+                            NO_UPLOADS,
+                            CREATE,
+                            PUT_PART(1),
+                            PUT_PART(2),
+                            PUT_PART(3),
+                            COMPLETED,
+                            {"HEAD /bucket/key ", "200 OK", head_wrong},
+                            {"DELETE /bucket/key ", "204 No Content"},
+                            END};
+    const S3Step not_looked_at[] = {HEAD_NOTHING, NO_UPLOADS,  CREATE,    PUT_PART(1),
+                                    PUT_PART(2),  PUT_PART(3), COMPLETED, {"HEAD /bucket/key ", "200 OK", head_wrong},
+                                    END};
+    S3Fixture *fixture = fixture_of(right, want_auto);
+    s3_fixture_put(fixture, sha256_hex, -1);
+    g_autofree char *md5 = s3_server_header(fixture->server, 3, "content-md5");
+    assert_null(md5);
+    s3_fixture_free(fixture);
+    fixture = fixture_of(wrong, want_auto);
+    s3_fixture_put(fixture, sha256_hex, STENO_ERROR_VERIFY_FAILED);
+    s3_fixture_free(fixture);
+    fixture = fixture_of(not_looked_at, want_none);
+    s3_fixture_put(fixture, sha256_hex, -1);
+    s3_fixture_free(fixture);
+}
+
+/* A server whose ETags are no MD5s is believed by what else it tells. */
+static void test_etags_no_md5(void **state)
+{
+    (void)state;
+    const S3Step steps[] = {HEAD_NOTHING,
+                            NO_UPLOADS,
+                            CREATE,
+                            {PART(1), "200 OK", "ETag: one\r\n"},
+                            {PART(2), "200 OK", "ETag: \"two\"\r\n"},
+                            {PART(3), "200 OK", "ETag: \"0123456789abcdef0123456789abcdef\"\r\n"},
+                            COMPLETED,
+                            {"HEAD /bucket/key ", "200 OK", head_wrong},
+                            END};
+    S3Fixture *fixture = fixture_of(steps, want_auto);
+    s3_fixture_put(fixture, sha256_hex, -1);
+    s3_fixture_free(fixture);
+}
+
 static void test_somebody_writes_it(void **state)
 {
     (void)state;
@@ -377,6 +439,8 @@ int main(void)
         cmocka_unit_test(test_upload_lost),
         cmocka_unit_test(test_parts_not_known),
         cmocka_unit_test(test_stored_wrong),
+        cmocka_unit_test(test_etags_compared),
+        cmocka_unit_test(test_etags_no_md5),
         cmocka_unit_test(test_somebody_writes_it),
         cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_list_of_pages),
