@@ -1,11 +1,12 @@
 #include "retention_delete.h"
 
+#include "manifest_name.h"
+
 #include "steno/base/error.h"
 #include "steno/base/safe_name.h"
 
 #include <string.h>
 
-#define MANIFEST "manifest.json"
 #define SHA256_HEX_CHARACTERS 64
 
 /* ---- the place --------------------------------------------------------------------------------------------------- */
@@ -86,17 +87,6 @@ static json_t *read_manifest(const RetentionPlace *place, const char *app, const
     return NULL;
 }
 
-/* "manifest.NNN.json" */
-static gboolean is_section_manifest(const char *name)
-{
-    static const char head[] = "manifest.", tail[] = ".json";
-    gsize digits;
-    if (!g_str_has_prefix(name, head))
-        return FALSE;
-    digits = strspn(name + strlen(head), "0123456789");
-    return digits > 0 && strcmp(name + strlen(head) + digits, tail) == 0;
-}
-
 typedef struct {
     gsize folder_bytes;
     GPtrArray *keys;
@@ -106,7 +96,7 @@ static gboolean on_object(gpointer user, const char *key, gint64 bytes)
 {
     Manifests *manifests = user;
     (void)bytes;
-    if (is_section_manifest(key + manifests->folder_bytes))
+    if (manifest_name_is_section(key + manifests->folder_bytes))
         g_ptr_array_add(manifests->keys, g_strdup(key));
     return TRUE;
 }
@@ -115,7 +105,7 @@ static gboolean on_object(gpointer user, const char *key, gint64 bytes)
 static GPtrArray *find_manifests(const RetentionPlace *place, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
-    g_autofree char *whole = g_strconcat(place->key, "/" MANIFEST, NULL);
+    g_autofree char *whole = g_strconcat(place->key, "/" MANIFEST_NAME, NULL);
     g_autofree char *prefix = g_strconcat(place->key, "/manifest.", NULL);
     g_autoptr(GError) why = NULL;
     gint64 bytes, modified_us;
@@ -140,10 +130,10 @@ static GPtrArray *find_manifests(const RetentionPlace *place, GCancellable *canc
 
 /* ---- verifying --------------------------------------------------------------------------------------------------- */
 
+/* Of media: what tells and proves what there was stays. */
 static gboolean is_file_name(const char *name)
 {
-    return name && name[0] && name[0] != '.' && !strchr(name, '/') && strcmp(name, MANIFEST) != 0 &&
-           !is_section_manifest(name);
+    return name && name[0] && name[0] != '.' && !strchr(name, '/') && !manifest_name_media_type(name);
 }
 
 /* Adds an output of the manifest to place->files, when it is there and is what it should be. */
@@ -152,7 +142,8 @@ static gboolean verify_output(RetentionPlace *place, const json_t *output, GCanc
     const char *name = json_string_value(json_object_get(output, "file"));
     const char *sha256 = json_string_value(json_object_get(output, "sha256"));
     const json_t *bytes = json_object_get(output, "size_bytes");
-    if (!is_file_name(name) || !sha256 || strlen(sha256) != SHA256_HEX_CHARACTERS || !json_is_integer(bytes))
+    if (!is_file_name(name) || !sha256 || strlen(sha256) != SHA256_HEX_CHARACTERS || !json_is_integer(bytes) ||
+        json_integer_value(bytes) < 0)
         return steno_error_set(error, STENO_ERROR_VERIFY_FAILED,
                                "the manifest in %s of storage %s names an impossible file", place->key,
                                steno_store_name(place->store));
