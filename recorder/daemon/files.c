@@ -1,8 +1,11 @@
 /*
- * A recording's files: what its manifest names, and nothing else. They are looked for in a thread, in one storage after
- * the other; what is on this machine is opened, the rest is fetched from where it is.
+ * A recording's files: what its manifest names, the manifests and what proves them, and nothing else. They are looked
+ * for in a thread, in one storage after the other; what is on this machine is opened, the rest is fetched from where it
+ * is.
  */
 #include "daemon_internal.h"
+
+#include "manifest_name.h"
 
 #include "steno/base/error.h"
 
@@ -27,6 +30,7 @@ gboolean command_file_list(StenoDaemon *daemon, Ask *ask)
 typedef struct {
     StenoStore *store;
     char *key;
+    gboolean complete; /* it has all of the recording */
 } Candidate;
 
 static void candidate_free(gpointer data)
@@ -38,7 +42,8 @@ static void candidate_free(gpointer data)
 }
 
 /* The key of the file, when the storage has, or may have, the recording's folder. */
-static void add_candidate(const StenoDaemon *daemon, GPtrArray *candidates, const json_t *storage, const char *file)
+static void add_candidate(const StenoDaemon *daemon, GPtrArray *candidates, const json_t *storage, const char *file,
+                          gboolean complete)
 {
     const char *name = json_string_value(json_object_get(storage, "name"));
     const char *uri = json_string_value(json_object_get(storage, "uri"));
@@ -47,7 +52,7 @@ static void add_candidate(const StenoDaemon *daemon, GPtrArray *candidates, cons
     if (!folder)
         return;
     Candidate *candidate = g_new(Candidate, 1);
-    *candidate = (Candidate){steno_store_ref(store), g_strconcat(folder, "/", file, NULL)};
+    *candidate = (Candidate){steno_store_ref(store), g_strconcat(folder, "/", file, NULL), complete};
     g_ptr_array_add(candidates, candidate);
 }
 
@@ -63,7 +68,7 @@ static GPtrArray *find_candidates(const StenoDaemon *daemon, const json_t *stora
             gboolean is_preferred = g_strcmp0(json_string_value(json_object_get(storage, "name")), preferred) == 0;
             gboolean is_stored = g_strcmp0(json_string_value(json_object_get(storage, "state")), "stored") == 0;
             if (turn == (is_preferred ? 0u : is_stored ? 1u : 2u))
-                add_candidate(daemon, candidates, storage, file);
+                add_candidate(daemon, candidates, storage, file, is_stored);
         }
     }
     return candidates;
@@ -77,10 +82,12 @@ typedef struct {
     gboolean redirect;     /* where the storage can */
     char *name, *media_type, *sha256_hex;
     gint64 expected_bytes; /* -1: not known */
+    gboolean optional;     /* a recording may have none */
     /* Found: */
     const Candidate *found;
     int fd;
-    char *url; /* secret */
+    char *url;       /* secret */
+    gboolean absent; /* no storage has it, as one says that has all else */
     gint64 bytes, modified_us;
     GError *error;
 } Opening;
@@ -173,6 +180,8 @@ static void open_any(GTask *task, gpointer source, gpointer data, GCancellable *
             break;
         }
         close_candidate(opening);
+        if (opening->optional && candidate->complete && g_error_matches(error, STENO_ERROR, STENO_ERROR_NOT_FOUND))
+            opening->absent = TRUE;
         /* That one storage does not have it says less than what is wrong with another. */
         if (!opening->error || g_error_matches(opening->error, STENO_ERROR, STENO_ERROR_NOT_FOUND)) {
             g_clear_error(&opening->error);
@@ -215,8 +224,9 @@ static void on_opened(GObject *source, GAsyncResult *result, gpointer user)
         ask->daemon->opening--;
         if (opening->found)
             reply_found(ask->daemon, ask, opening);
-        else if (g_error_matches(opening->error, STENO_ERROR, STENO_ERROR_NOT_FOUND))
-            command_refuse(ask, STENO_ERROR_NOT_FOUND, "the file '%s' is not in its storage any more", opening->name);
+        else if (opening->absent || g_error_matches(opening->error, STENO_ERROR, STENO_ERROR_NOT_FOUND))
+            command_refuse(ask, STENO_ERROR_NOT_FOUND, "the file '%s' is not in its storage%s", opening->name,
+                           opening->optional ? "" : " any more");
         else
             ask->reply->error = g_steal_pointer(&opening->error);
     }
@@ -256,6 +266,7 @@ static gboolean open_file(StenoDaemon *daemon, Ask *ask, const json_t *shown, co
     opening->media_type = g_strdup(media_type);
     opening->sha256_hex = g_strdup(json_string_value(json_object_get(file, "sha256")));
     opening->expected_bytes = file ? json_integer_value(json_object_get(file, "bytes")) : -1;
+    opening->optional = !file && strcmp(name, MANIFEST_NAME) != 0;
     opening->fd = -1;
     GTask *task = g_task_new(NULL, NULL, on_opened, NULL);
     g_task_set_task_data(task, opening, opening_free);
@@ -284,15 +295,19 @@ gboolean command_file_open(StenoDaemon *daemon, Ask *ask)
     if (!command_find(daemon, ask, &recording, &row))
         return TRUE;
     json_t *shown = recording_to_json(recording ? recording->row : row, recording);
-    const json_t *file = find_file(json_object_get(shown, "files"), ask_text(ask, "name"));
+    const char *name = ask_text(ask, "name");
+    const json_t *file = find_file(json_object_get(shown, "files"), name);
     const char *deleted_at = json_string_value(json_object_get(file, "deleted_at"));
-    if (!file)
+    /* That of the whole has a path of its own. */
+    const char *beside = name && strcmp(name, MANIFEST_NAME) != 0 ? manifest_name_media_type(name) : NULL;
+    if (!file && beside)
+        done = open_file(daemon, ask, shown, NULL, name, beside);
+    else if (!file)
         command_refuse(ask, STENO_ERROR_NOT_FOUND, "the recording has no file of this name");
     else if (deleted_at)
         command_refuse(ask, STENO_ERROR_NOT_FOUND, "the file was deleted at %s, by retention or by order", deleted_at);
     else
-        done = open_file(daemon, ask, shown, file, json_string_value(json_object_get(file, "name")),
-                         json_string_value(json_object_get(file, "media_type")));
+        done = open_file(daemon, ask, shown, file, name, json_string_value(json_object_get(file, "media_type")));
     json_decref(shown);
     return done;
 }
@@ -306,7 +321,7 @@ gboolean command_manifest(StenoDaemon *daemon, Ask *ask)
     if (recording && !recording->free_source)
         return command_refuse(ask, STENO_ERROR_NOT_FOUND, "the recording has no manifest yet: it has not ended");
     json_t *shown = recording_to_json(recording ? recording->row : row, recording);
-    gboolean done = open_file(daemon, ask, shown, NULL, "manifest.json", "application/json");
+    gboolean done = open_file(daemon, ask, shown, NULL, MANIFEST_NAME, manifest_name_media_type(MANIFEST_NAME));
     json_decref(shown);
     return done;
 }

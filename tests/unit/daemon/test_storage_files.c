@@ -83,6 +83,72 @@ static void test_via(void **state)
     assert_true(reply->fd >= 0 && !reply->redirect_url && !reply->stream);
 }
 
+/* ---- manifests and their proofs ---------------------------------------------------------------------------------- */
+
+static void assert_beside(const char *id, const char *name, const char *media_type)
+{
+    char contents[64] = "";
+    g_autoptr(StenoDaemonReply) reply = open_file(id, name, "");
+    if (reply->error)
+        fail_msg("%s: %s", name, reply->error->message);
+    assert_string_equal(reply->file_media_type, media_type);
+    assert_null(reply->file_sha256_hex);
+    assert_int_equal(read(reply->fd, contents, sizeof contents - 1), strlen(name));
+    assert_string_equal(contents, name);
+}
+
+/* What lies beside the files can be fetched, where it does; nothing else can. */
+static void test_beside(void **state)
+{
+    static const struct {
+        const char *name, *media_type;
+    } known[] = {
+        {"manifest.json.sig", "application/octet-stream"},
+        {"manifest.json.tsr", "application/timestamp-reply"},
+        {"manifest.001.json", "application/json"},
+        {"manifest.001.json.sig", "application/octet-stream"},
+        {"manifest.001.json.tsr", "application/timestamp-reply"},
+        {"manifest.1000.json", "application/json"},
+        {"manifest.1000.json.sig", "application/octet-stream"},
+    };
+    static const char *const others[] = {"manifest.json",     "manifest.json.",         "manifest.json.sig.sig",
+                                         "manifest.json.key", "manifest.1.json",        "manifest..json",
+                                         "manifest.001.jso",  "manifest.001.json.part", "manifest.0x1.json",
+                                         "manifest.sig",      ".manifest.json.sig",     "manifest.00000000001.json",
+                                         "note.txt"};
+    (void)state;
+    g_autofree char *id = make_recording();
+    for (guint i = 0; i < G_N_ELEMENTS(known); i++) {
+        assert_refused(open_file(id, known[i].name, ""), STENO_ERROR_NOT_FOUND, "is not in its storage");
+        g_autofree char *path = path_in(id, i % 2, known[i].name);
+        assert_true(g_file_set_contents(path, known[i].name, -1, NULL));
+        assert_beside(id, known[i].name, known[i].media_type);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_autofree char *path = path_in(id, 0, others[i]);
+        assert_true(g_file_set_contents(path, others[i], -1, NULL));
+        assert_refused(open_file(id, others[i], ""), STENO_ERROR_NOT_FOUND, "no file of this name");
+    }
+    assert_refused(open_file(id, "../manifest.json.sig", ""), STENO_ERROR_NOT_FOUND, "no file of this name");
+}
+
+/* One storage has everything, but no timestamp: there is none, however the other one is. */
+static void test_beside_none(void **state)
+{
+    (void)state;
+    g_autofree char *id = make_recording();
+    g_autofree char *stamp = path_in(id, 1, "manifest.json.tsr"), *manifest = path_in(id, 1, "manifest.json");
+    g_autofree char *other = path_in(id, 0, "manifest.json");
+    assert_int_equal(g_mkdir(stamp, 0700), 0);
+    assert_refused(open_file(id, "manifest.json.tsr", ""), STENO_ERROR_NOT_FOUND, "is not in its storage");
+    /* What there must be may be where the trouble is. */
+    assert_true(g_unlink(manifest) == 0 && g_unlink(other) == 0 && g_mkdir(manifest, 0700) == 0);
+    g_autofree char *arguments = g_strdup_printf("{'id': '%s'}", id);
+    g_autoptr(StenoDaemonReply) reply = ask(STENO_COMMAND_MANIFEST, arguments);
+    assert_non_null(reply->error);
+    assert_int_not_equal(reply->error->code, STENO_ERROR_NOT_FOUND);
+}
+
 /* ---- remote ------------------------------------------------------------------------------------------------------ */
 
 static void test_redirect(void **state)
@@ -174,8 +240,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_next_storage), TEST(test_via),           TEST(test_redirect),
-        TEST(test_stream),       TEST(test_stream_closed), TEST(test_too_many),
+        TEST(test_next_storage), TEST(test_beside), TEST(test_beside_none),   TEST(test_via),
+        TEST(test_redirect),     TEST(test_stream), TEST(test_stream_closed), TEST(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
