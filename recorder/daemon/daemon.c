@@ -138,24 +138,32 @@ static StenoStore *find_store(gpointer user, const char *name)
     return stores_find(daemon->stores, name);
 }
 
+static StenoSigner *own_signer(const StenoDaemon *daemon, GError **error)
+{
+    g_autofree char *path = g_build_filename(daemon->config->top.state_dir, "signing", "key.pem", NULL);
+    gboolean made = FALSE;
+    StenoSigner *signer = steno_signer_load_or_make(path, &made, error);
+    if (signer && made)
+        steno_notice(daemon->log,
+                     "made the key that signs manifests, '%s' (keep a copy; the public half is beside it): SHA-256 %s",
+                     path, steno_signer_fingerprint(signer));
+    return signer;
+}
+
+static StenoSigner *given_signer(const char *file, GError **error)
+{
+    g_autoptr(StenoSecret) pem = NULL;
+    return steno_config_secret(file, &pem, error) ? steno_signer_new(pem, error) : NULL;
+}
+
 static gboolean open_signer(StenoDaemon *daemon, GError **error)
 {
     const StenoConfigTop *top = &daemon->config->top;
-    g_autoptr(StenoSecret) pem = NULL;
-    gboolean made = FALSE;
+    g_autofree char *public_path = g_build_filename(top->state_dir, "signing", "public.pem", NULL);
     daemon->timestamps = (StenoTimestampAuthority){top->timestamp_url, top->timestamp_ca_file};
-    if (top->signing_key_file) {
-        if (steno_config_secret(top->signing_key_file, &pem, error))
-            daemon->signer = steno_signer_new(pem, error);
-        return daemon->signer != NULL;
-    }
-    g_autofree char *path = g_build_filename(top->state_dir, "signing", "key.pem", NULL);
-    daemon->signer = steno_signer_load_or_make(path, &made, error);
-    if (made)
-        steno_notice(daemon->log,
-                     "made the key that signs manifests, '%s' (keep a copy; the public half is beside it): SHA-256 %s",
-                     path, steno_signer_fingerprint(daemon->signer));
-    return daemon->signer != NULL;
+    daemon->signer = top->signing_key_file ? given_signer(top->signing_key_file, error) : own_signer(daemon, error);
+    /* Wherever the key is from: whoever checks a recording on this machine looks here. */
+    return daemon->signer && steno_signer_publish(daemon->signer, public_path, error);
 }
 
 static gboolean open_all(StenoDaemon *daemon, StenoJournalHow *how, GError **error)

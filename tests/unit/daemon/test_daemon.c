@@ -3,6 +3,7 @@
 
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
+#include "steno/proof.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -78,6 +79,32 @@ static void test_life(void **state)
     assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "counts"), "duration_ms")), 2000);
     assert_null(json_object_get(json, "internal"));
     json_decref(json);
+}
+
+static char *read_text(const char *folder, const char *name)
+{
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    char *text = NULL;
+    assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    return text;
+}
+
+/* Whatever key signs: its public half is where all are looked for, with those of before. */
+static void test_signing_key(void **state)
+{
+    (void)state;
+    g_autofree char *path = g_build_filename(fixture.folder, "given", "key.pem", NULL);
+    g_autofree char *public_folder = g_build_filename(fixture.folder, "state", "signing", NULL);
+    g_autofree char *before = read_text(public_folder, "public.pem");
+    g_autoptr(StenoSigner) given = steno_signer_load_or_make(path, NULL, NULL);
+    assert_true(g_str_has_prefix(before, "-----BEGIN PUBLIC KEY-----"));
+    fixture.config->top.signing_key_file = g_strdup(path);
+    fixture_restart();
+    g_autofree char *both = g_strconcat(steno_signer_public_pem(given), before, NULL);
+    g_autofree char *after = read_text(public_folder, "public.pem");
+    assert_string_equal(after, both);
+    g_autofree char *id = begin("clinic", "1234");
+    assert_string_equal(job_of(id)->fingerprint, steno_signer_fingerprint(given));
 }
 
 /* One that failed has a reason; the channel is free then. */
@@ -495,11 +522,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_life),          TEST(test_failed),         TEST(test_start_fails), TEST(test_change),
-        TEST(test_one_a_channel), TEST(test_limits),         TEST(test_disk_low),    TEST(test_idempotency),
-        TEST(test_later),         TEST(test_later_stopped),  TEST(test_assemblies),  TEST(test_isolation),
-        TEST(test_roles),         TEST(test_arguments),      TEST(test_files),       TEST(test_file_link),
-        TEST(test_forget),        TEST(test_forget_capture), TEST(test_keys),        TEST(test_logins),
+        TEST(test_life),        TEST(test_signing_key),   TEST(test_failed),         TEST(test_start_fails),
+        TEST(test_change),      TEST(test_one_a_channel), TEST(test_limits),         TEST(test_disk_low),
+        TEST(test_idempotency), TEST(test_later),         TEST(test_later_stopped),  TEST(test_assemblies),
+        TEST(test_isolation),   TEST(test_roles),         TEST(test_arguments),      TEST(test_files),
+        TEST(test_file_link),   TEST(test_forget),        TEST(test_forget_capture), TEST(test_keys),
+        TEST(test_logins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
