@@ -106,10 +106,8 @@ static gboolean make_lws(StenoApi *api, GError **error)
     info.timeout_secs = (unsigned int)api->config->api.idle_timeout_s;
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
     api->lws = lws_create_context(&info);
-    if (!api->lws) {
-        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_INTERNAL, "cannot start libwebsockets (out of memory?)");
-        return FALSE;
-    }
+    if (!api->lws)
+        return steno_error_set(error, STENO_ERROR_INTERNAL, "cannot start libwebsockets (out of memory?)");
     api->plain = make_vhost(api, "plain", FALSE);
     gboolean https = api->config->api.listen[0] != NULL;
     if (https)
@@ -118,10 +116,8 @@ static gboolean make_lws(StenoApi *api, GError **error)
         g_propagate_error(error, g_steal_pointer(&api->tls_error));
         return FALSE;
     }
-    if (!api->plain || (https && !api->tls)) {
-        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_INTERNAL, "libwebsockets does not make a server");
-        return FALSE;
-    }
+    if (!api->plain || (https && !api->tls))
+        return steno_error_set(error, STENO_ERROR_INTERNAL, "libwebsockets does not make a server");
     return TRUE;
 }
 

@@ -26,8 +26,7 @@ static gboolean set_openssl_error(GError **error, const char *what)
     if (code)
         ERR_error_string_n(code, words, sizeof(words));
     ERR_clear_error();
-    g_set_error(error, STENO_ERROR, STENO_ERROR_INTERNAL, "cannot %s: OpenSSL says %s", what, words);
-    return FALSE;
+    return steno_error_set(error, STENO_ERROR_INTERNAL, "cannot %s: OpenSSL says %s", what, words);
 }
 
 /* ---- what is there ----------------------------------------------------------------------------------------------- */

@@ -35,8 +35,7 @@ static Listener *add_listener(StenoApi *api, int fd, const char *path)
 
 static gboolean refuse_address(GError **error, const char *text, const char *why)
 {
-    g_set_error(error, STENO_ERROR, STENO_ERROR_CONFIG, "api.listen: cannot listen at %s: %s", text, why);
-    return FALSE;
+    return steno_error_set(error, STENO_ERROR_CONFIG, "api.listen: cannot listen at %s: %s", text, why);
 }
 
 static gboolean split_address(const char *text, char **host, char **port)
@@ -86,12 +85,10 @@ static gboolean listen_unix(StenoApi *api, const char *path, GError **error)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     g_autofree char *beside = g_strconcat(path, ".new", NULL);
     g_autofree char *folder = g_path_get_dirname(path);
-    if (strlen(beside) >= sizeof(address.sun_path)) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_CONFIG,
-                    "api.socket: %s is too long: a socket's path has at most %zu bytes", path,
-                    sizeof(address.sun_path) - strlen(".new") - 1);
-        return FALSE;
-    }
+    if (strlen(beside) >= sizeof(address.sun_path))
+        return steno_error_set(error, STENO_ERROR_CONFIG,
+                               "api.socket: %s is too long: a socket's path has at most %zu bytes", path,
+                               sizeof(address.sun_path) - strlen(".new") - 1);
     strcpy(address.sun_path, beside);
     int fd = -1;
     gboolean good = g_mkdir_with_parents(folder, 0755) == 0 && (unlink(beside) == 0 || errno == ENOENT) &&
@@ -142,11 +139,8 @@ gboolean listen_start(StenoApi *api, GError **error)
         lws_sock_file_fd_type fd = {.filefd = listener->fd};
         struct lws_vhost *vhost = listener->is_unix || !api->tls ? api->plain : api->tls;
         listener->wsi = lws_adopt_descriptor_vhost(vhost, LWS_ADOPT_RAW_FILE_DESC, fd, "steno", NULL);
-        if (!listener->wsi) {
-            g_set_error_literal(error, STENO_ERROR, STENO_ERROR_INTERNAL,
-                                "libwebsockets does not take a listening socket");
-            return FALSE;
-        }
+        if (!listener->wsi)
+            return steno_error_set(error, STENO_ERROR_INTERNAL, "libwebsockets does not take a listening socket");
     }
     return TRUE;
 }

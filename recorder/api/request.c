@@ -117,8 +117,7 @@ static gboolean find_route(Connection *connection, GError **error)
     routes_match(connection->head.method, connection->target.segments, connection->arguments, &connection->match);
     if (connection->match.allow)
         return TRUE;
-    g_set_error_literal(error, STENO_ERROR, STENO_ERROR_NOT_FOUND, "there is nothing at this path");
-    return FALSE;
+    return steno_error_set(error, STENO_ERROR_NOT_FOUND, "there is nothing at this path");
 }
 
 static gboolean has_method(Connection *connection)

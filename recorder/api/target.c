@@ -35,17 +35,13 @@ static gboolean read_segments(const char *path, Target *target, GError **error)
     for (const char *at = path + 1; at; at = strchr(at, '/') ? strchr(at, '/') + 1 : NULL) {
         gsize bytes = strcspn(at, "/");
         g_autofree char *segment = decode(at, bytes, FALSE, FALSE);
-        if (!segment) {
-            g_set_error_literal(error, STENO_ERROR, STENO_ERROR_USAGE,
-                                "the path cannot be read: a name in it is wrongly percent-encoded, or has a control "
-                                "character or a slash");
-            return FALSE;
-        }
+        if (!segment)
+            return steno_error_set(error, STENO_ERROR_USAGE,
+                                   "the path cannot be read: a name in it is wrongly percent-encoded, or has a control "
+                                   "character or a slash");
         if (bytes == 0 || strcmp(segment, ".") == 0 || strcmp(segment, "..") == 0 ||
-            strlen(segment) > TARGET_SEGMENT_MAX_BYTES || segments->len == TARGET_SEGMENTS_MAX) {
-            g_set_error_literal(error, STENO_ERROR, STENO_ERROR_NOT_FOUND, "there is nothing at this path");
-            return FALSE;
-        }
+            strlen(segment) > TARGET_SEGMENT_MAX_BYTES || segments->len == TARGET_SEGMENTS_MAX)
+            return steno_error_set(error, STENO_ERROR_NOT_FOUND, "there is nothing at this path");
         g_ptr_array_add(segments, g_steal_pointer(&segment));
     }
     g_ptr_array_add(segments, NULL);
@@ -60,16 +56,12 @@ static gboolean read_parameter(const char *text, json_t *query, GError **error)
     const char *value_text = equals ? equals + 1 : "";
     g_autofree char *name = decode(text, name_bytes, TRUE, TRUE);
     g_autofree char *value = decode(value_text, strlen(value_text), TRUE, TRUE);
-    if (!name || !name[0] || !value) {
-        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_USAGE,
-                            "the query cannot be read: it is wrongly percent-encoded, has a control character, or a "
-                            "parameter without a name");
-        return FALSE;
-    }
-    if (json_object_get(query, name)) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "?%s: was given twice", name);
-        return FALSE;
-    }
+    if (!name || !name[0] || !value)
+        return steno_error_set(error, STENO_ERROR_USAGE,
+                               "the query cannot be read: it is wrongly percent-encoded, has a control character, or a "
+                               "parameter without a name");
+    if (json_object_get(query, name))
+        return steno_error_set(error, STENO_ERROR_USAGE, "?%s: was given twice", name);
     json_object_set_new(query, name, json_string(value));
     return TRUE;
 }
@@ -77,11 +69,9 @@ static gboolean read_parameter(const char *text, json_t *query, GError **error)
 static gboolean read_query(const char *text, json_t *query, GError **error)
 {
     g_auto(GStrv) parts = g_strsplit(text, "&", -1);
-    if (g_strv_length(parts) > TARGET_PARAMETERS_MAX) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "the query has more than %d parameters",
-                    TARGET_PARAMETERS_MAX);
-        return FALSE;
-    }
+    if (g_strv_length(parts) > TARGET_PARAMETERS_MAX)
+        return steno_error_set(error, STENO_ERROR_USAGE, "the query has more than %d parameters",
+                               TARGET_PARAMETERS_MAX);
     for (gsize i = 0; parts[i]; i++) {
         if (parts[i][0] && !read_parameter(parts[i], query, error))
             return FALSE;
@@ -95,10 +85,8 @@ gboolean target_read(const char *text, Target *target, GError **error)
     const char *mark = strchr(text, '?');
     target->path = mark ? g_strndup(text, (gsize)(mark - text)) : g_strdup(text);
     target->query = json_object();
-    if (target->path[0] != '/') {
-        g_set_error_literal(error, STENO_ERROR, STENO_ERROR_NOT_FOUND, "there is nothing at this path");
-        return FALSE;
-    }
+    if (target->path[0] != '/')
+        return steno_error_set(error, STENO_ERROR_NOT_FOUND, "there is nothing at this path");
     return read_segments(target->path, target, error) && (!mark || read_query(mark + 1, target->query, error));
 }
 

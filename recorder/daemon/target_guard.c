@@ -116,8 +116,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CURLU, curl_url_cleanup)
 static gboolean refuse(GError **error, const char *url, const char *why)
 {
     g_autofree char *masked = target_guard_mask_url(url);
-    g_set_error(error, STENO_ERROR, STENO_ERROR_CONFIG, "the URL %s %s", masked, why);
-    return FALSE;
+    return steno_error_set(error, STENO_ERROR_CONFIG, "the URL %s %s", masked, why);
 }
 
 gboolean target_guard_check_url(const char *url, gboolean allow_http, GError **error)

@@ -7,12 +7,6 @@
 /* Reasons are words of ours ("max-duration"): they end up in the manifest. */
 #define REASON_MAX_BYTES 64
 
-static gboolean refuse(GError **error, StenoError code, const char *words)
-{
-    g_set_error_literal(error, STENO_ERROR, (gint)code, words);
-    return FALSE;
-}
-
 static gboolean number(const json_t *message, const char *name, gint64 minimum, gint64 maximum, gint64 *value)
 {
     const json_t *member = json_object_get(message, name);
@@ -31,14 +25,14 @@ static gboolean take_start(Control *control, const json_t *message, GError **err
         .finish_when_alone = json_is_true(json_object_get(message, "finish_when_alone")),
     };
     if (control->started)
-        return refuse(error, STENO_ERROR_CONFLICT, "this recorder has been started already: attach to it");
+        return steno_error_set(error, STENO_ERROR_CONFLICT, "this recorder has been started already: attach to it");
     if (!json_is_object(start.job) || !start.capture || !start.capture[0] ||
         !number(message, "part", 1, G_MAXINT32, &part))
-        return refuse(error, STENO_ERROR_USAGE,
-                      "the start message needs a job (an object), a capture (a folder) and a part (from 1)");
+        return steno_error_set(error, STENO_ERROR_USAGE,
+                               "the start message needs a job (an object), a capture (a folder) and a part (from 1)");
     if (json_object_get(message, "zero_wall_us") &&
         !number(message, "zero_wall_us", 0, G_GINT64_CONSTANT(1) << 52, &start.zero_wall_us))
-        return refuse(error, STENO_ERROR_USAGE, "zero_wall_us must be microseconds since 1970, or 0 for now");
+        return steno_error_set(error, STENO_ERROR_USAGE, "zero_wall_us must be microseconds since 1970, or 0 for now");
     start.part = (guint)part;
     control->started = control->attached = TRUE;
     control->commands->start(control->user, &start);
@@ -49,9 +43,11 @@ static gboolean take_attach(Control *control, const json_t *message, GError **er
 {
     gint64 part, seq;
     if (!control->started)
-        return refuse(error, STENO_ERROR_CONFLICT, "this recorder has not been started: there is nothing to attach to");
+        return steno_error_set(error, STENO_ERROR_CONFLICT,
+                               "this recorder has not been started: there is nothing to attach to");
     if (!number(message, "part", 0, G_MAXINT32, &part) || !number(message, "seq", 0, G_MAXINT32, &seq))
-        return refuse(error, STENO_ERROR_USAGE, "the attach message needs part and seq: the last event that is known");
+        return steno_error_set(error, STENO_ERROR_USAGE,
+                               "the attach message needs part and seq: the last event that is known");
     control->attached = TRUE;
     control->commands->attach(control->user, (guint)part, (guint)seq);
     return TRUE;
@@ -63,7 +59,7 @@ static gboolean take_stop(Control *control, const json_t *message, GError **erro
     const char *reason = member ? json_string_value(member) : "stopped";
     if (!reason || !reason[0] || strlen(reason) > REASON_MAX_BYTES ||
         strspn(reason, "abcdefghijklmnopqrstuvwxyz-") != strlen(reason))
-        return refuse(error, STENO_ERROR_USAGE, "end_reason must be a word of a-z and -");
+        return steno_error_set(error, STENO_ERROR_USAGE, "end_reason must be a word of a-z and -");
     control->commands->stop(control->user, reason);
     return TRUE;
 }
@@ -88,7 +84,8 @@ static gboolean take_update(Control *control, const json_t *message, GError **er
 {
     const json_t *job = json_object_get(message, "job");
     if (!json_is_object(job))
-        return refuse(error, STENO_ERROR_USAGE, "the update message needs a job: an object of changed settings");
+        return steno_error_set(error, STENO_ERROR_USAGE,
+                               "the update message needs a job: an object of changed settings");
     return control->commands->update(control->user, job, error);
 }
 
@@ -108,12 +105,11 @@ gboolean control_message(Control *control, const json_t *message, GError **error
         if (strcmp(takers[i].name, command) != 0)
             continue;
         if (takers[i].first == control->attached)
-            return refuse(error, STENO_ERROR_CONFLICT,
-                          control->attached ? "start and attach can only be a client's first message"
-                                            : "a client's first message must be start or attach");
+            return steno_error_set(error, STENO_ERROR_CONFLICT,
+                                   control->attached ? "start and attach can only be a client's first message"
+                                                     : "a client's first message must be start or attach");
         return takers[i].take(control, message, error);
     }
     g_autofree char *shown = g_strescape(command ? command : "", NULL);
-    g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "there is no command '%.64s'", shown);
-    return FALSE;
+    return steno_error_set(error, STENO_ERROR_USAGE, "there is no command '%.64s'", shown);
 }

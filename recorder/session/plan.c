@@ -108,13 +108,11 @@ static gboolean fill_plain(PeerPlan *plan, const StenoSdpMedia *media, GError **
     /* ffmpeg writes RTP/AVP above its a=crypto: the key decides, not the profile's name. */
     if (!strstr(media->protocol, "SAVP") && !media->sdes_offered)
         return TRUE;
-    if (!media->sdes_suite || !media->sdes_key_base64) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_WEAK_CRYPTO,
-                    "the m-line on port %u is %s, but has no a=crypto with a suite that Steno knows "
-                    "(AES_CM_128_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_32, AEAD_AES_128_GCM, AEAD_AES_256_GCM)",
-                    media->port, media->protocol);
-        return FALSE;
-    }
+    if (!media->sdes_suite || !media->sdes_key_base64)
+        return steno_error_set(error, STENO_ERROR_WEAK_CRYPTO,
+                               "the m-line on port %u is %s, but has no a=crypto with a suite that Steno knows "
+                               "(AES_CM_128_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_32, AEAD_AES_128_GCM, AEAD_AES_256_GCM)",
+                               media->port, media->protocol);
     gsize bytes;
     guint8 *key = g_base64_decode(media->sdes_key_base64, &bytes);
     plan->sdes_key = steno_secret_new(key, bytes);
@@ -126,16 +124,12 @@ static gboolean fill_plain(PeerPlan *plan, const StenoSdpMedia *media, GError **
 
 static gboolean fill_ice(PeerPlan *plan, const StenoSdp *offer, const StenoSdpMedia *media, GError **error)
 {
-    if (!strstr(media->protocol, "TLS/RTP/SAVP")) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_WEAK_CRYPTO,
-                    "the platform offers media as %s, without DTLS-SRTP: Steno does not take that over ICE",
-                    media->protocol);
-        return FALSE;
-    }
-    if (!media->ufrag || !media->password) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_SDP_INVALID, "the offer has no ICE credentials (a=ice-ufrag/pwd)");
-        return FALSE;
-    }
+    if (!strstr(media->protocol, "TLS/RTP/SAVP"))
+        return steno_error_set(error, STENO_ERROR_WEAK_CRYPTO,
+                               "the platform offers media as %s, without DTLS-SRTP: Steno does not take that over ICE",
+                               media->protocol);
+    if (!media->ufrag || !media->password)
+        return steno_error_set(error, STENO_ERROR_SDP_INVALID, "the offer has no ICE credentials (a=ice-ufrag/pwd)");
     plan->ufrag = g_strdup(media->ufrag);
     plan->password = g_strdup(media->password);
     plan->fingerprints = g_strdupv((char **)media->fingerprints->pdata);

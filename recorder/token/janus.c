@@ -34,11 +34,10 @@ static gboolean sign(const StenoSecret *secret, const char *text, gsize bytes, c
                      GError **error)
 {
     guint8 mac[SHA1_BYTES];
-    if (!hmac_sha1(secret, text, bytes, mac)) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_INTERNAL,
-                    "cannot sign a Janus token: OpenSSL has no HMAC-SHA1 (is a provider that forbids it loaded?)");
-        return FALSE;
-    }
+    if (!hmac_sha1(secret, text, bytes, mac))
+        return steno_error_set(
+            error, STENO_ERROR_INTERNAL,
+            "cannot sign a Janus token: OpenSSL has no HMAC-SHA1 (is a provider that forbids it loaded?)");
     EVP_EncodeBlock((guint8 *)signature, mac, SHA1_BYTES);
     steno_secret_wipe(mac, sizeof mac);
     return TRUE;
@@ -48,9 +47,9 @@ static gboolean check_part(const char *what, const char *part, GError **error)
 {
     if (part && part[0] != '\0' && !strpbrk(part, ",:"))
         return TRUE;
-    g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "cannot mint a Janus token: the %s '%s' %s", what,
-                part ? part : "", part && part[0] ? "holds ',' or ':', which separate a token's parts" : "is empty");
-    return FALSE;
+    return steno_error_set(error, STENO_ERROR_USAGE, "cannot mint a Janus token: the %s '%s' %s", what,
+                           part ? part : "",
+                           part && part[0] ? "holds ',' or ':', which separate a token's parts" : "is empty");
 }
 
 StenoSecret *steno_token_mint_janus(const StenoSecret *secret, const char *realm, const char *const *descriptors,
@@ -119,8 +118,7 @@ gint64 steno_token_janus_expiry(const char *token)
 
 static gboolean refuse(GError **error, const char *why)
 {
-    g_set_error(error, STENO_ERROR, STENO_ERROR_TOKEN_REFUSED, "the Janus token is refused: %s", why);
-    return FALSE;
+    return steno_error_set(error, STENO_ERROR_TOKEN_REFUSED, "the Janus token is refused: %s", why);
 }
 
 static gboolean has_parts(const char *text, gsize bytes, const char *realm, const char *const *descriptors,
@@ -165,8 +163,7 @@ gboolean steno_token_verify_janus(const StenoSecret *secret, const char *token, 
     /* Janus lets the last second in: it compares with '>'. */
     if (now_s > expires_s) {
         g_autofree char *when = steno_clock_format(expires_s * G_USEC_PER_SEC);
-        g_set_error(error, STENO_ERROR, STENO_ERROR_TOKEN_EXPIRED, "the Janus token expired at %s", when);
-        return FALSE;
+        return steno_error_set(error, STENO_ERROR_TOKEN_EXPIRED, "the Janus token expired at %s", when);
     }
     return TRUE;
 }
