@@ -68,7 +68,10 @@ static void end_uri(json_t *storage)
 static void complete_members(json_t *json, gint64 files_bytes)
 {
     size_t i;
-    json_t *item;
+    json_t *item, *request = json_object_get(json, "request");
+    if (json_object_size(request) > 0)
+        json_object_update_missing_new(request,
+                                       json_pack("{s:s, s:i, s:b}", "store", "all", "rotate_s", 0, "rotate_join", 0));
     json_array_foreach (json_object_get(json, "files"), i, item)
         json_object_update_missing_new(item, json_pack("{s:n}", "section"));
     json_array_foreach (json_object_get(json, "storages"), i, item) {

@@ -464,23 +464,47 @@ static void test_stored_unwritten(void **state)
     assert_files(id, "alice.webm 0 primary");
 }
 
+/* A row of before there were several storages and sections: shown with every member. */
+static void test_old_row(void **state)
+{
+    (void)state;
+    static const char *const later[] = {"store", "rotate_s", "rotate_join"};
+    g_autofree char *id = begin("archive", "1");
+    tell_recording(job_of(id));
+    tell_stored(job_of(id), "stopped");
+    fixture_turn();
+    g_autoptr(StenoJournalRecording) row = steno_journal_recording_get(fixture.daemon->journal, id, NULL);
+    json_t *storage = json_array_get(json_object_get(row->detail, "storages"), 0);
+    json_t *file = json_array_get(json_object_get(row->detail, "files"), 0);
+    for (guint i = 0; i < G_N_ELEMENTS(later); i++)
+        assert_int_equal(json_object_del(row->request, later[i]), 0);
+    assert_int_equal(json_object_del(file, "section"), 0);
+    assert_true(json_object_del(storage, "since") == 0 && json_object_del(storage, "bytes") == 0);
+    assert_true(steno_journal_recording_save(fixture.daemon->journal, row, NULL));
+    json_t *json = show(id);
+    const json_t *request = json_object_get(json, "request");
+    assert_string_equal(text_of(request, "store"), "all");
+    assert_int_equal(json_integer_value(json_object_get(request, "rotate_s")), 0);
+    assert_true(json_is_false(json_object_get(request, "rotate_join")));
+    assert_true(json_is_null(json_object_get(json_array_get(json_object_get(json, "files"), 0), "section")));
+    storage = json_array_get(json_object_get(json, "storages"), 0);
+    assert_true(json_is_null(json_object_get(storage, "since")));
+    assert_true(json_integer_value(json_object_get(storage, "bytes")) > 0);
+    assert_int_equal(json_object_size(storage), 7);
+    json_decref(json);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_destinations),
-        TEST(test_lost),
-        TEST(test_turns),
-        TEST(test_hours),
-        TEST(test_blocked),
-        TEST(test_blocked_restart),
-        TEST(test_no_news),
-        TEST(test_retry),
-        TEST(test_finish),
-        TEST(test_sections),
-        TEST(test_joined),
-        TEST(test_sections_failed),
-        TEST(test_stored_unwritten),
+        TEST(test_destinations),    TEST(test_lost),
+        TEST(test_turns),           TEST(test_hours),
+        TEST(test_blocked),         TEST(test_blocked_restart),
+        TEST(test_no_news),         TEST(test_retry),
+        TEST(test_finish),          TEST(test_sections),
+        TEST(test_old_row),         TEST(test_joined),
+        TEST(test_sections_failed), TEST(test_stored_unwritten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
