@@ -230,8 +230,8 @@ static S3Transfer *run_once(S3Call *call, const S3Request *request, gboolean mis
         g_set_error(error, STENO_ERROR, STENO_ERROR_INTERRUPTED, "interrupted");
         return NULL;
     }
-    if (transfer->outcome == S3_SENT && transfer->status >= 300 && strcmp(request->method, "HEAD") == 0 &&
-        request->key && !(missing_is_fine && transfer->status == 404)) {
+    if (transfer->outcome == S3_SENT && transfer->status >= 300 && transfer->status < 500 &&
+        strcmp(request->method, "HEAD") == 0 && request->key && !(missing_is_fine && transfer->status == 404)) {
         S3Transfer *why = ask_why(call, request, tries);
         if (why) {
             s3_transfer_free(transfer);

@@ -49,6 +49,12 @@ def pictures(folder, found):
     return [(f.number, o["zero_us"] / 1e6 + f.time) for o in found for f in media.frames(os.path.join(folder, o["file"]))]
 
 
+def later_gaps(folder):
+    """Gaps that are not the wait for the first key frame."""
+    found = clips.manifest(folder)
+    return [g for g in found["gaps"] if g["cause"] != "no-keyframe" or g["from_us"] > found["recording"]["zero_us"] + 2e6]
+
+
 def sound(folder, output):
     """(begin, end) of a file's sound, wall time s."""
     audio = media.Audio(os.path.join(folder, output["file"]))
@@ -80,7 +86,7 @@ def test_seams(case):
     for before, after in zip(found, found[1:]):
         jumps.append(sound(folder, after)[0] - sound(folder, before)[1])
     assert max(map(abs, jumps)) <= SEAM_MAX, f"sound jumps at the seams by {jumps}"
-    assert not clips.manifest(folder)["gaps"], clips.manifest(folder)["gaps"]
+    assert not later_gaps(folder), later_gaps(folder)
     events = daemon.get(f"/v1/events?recording={id_}&follow=false", headers={"Last-Event-ID": "0"}).body.decode()
     stored = [json.loads(x[5:]) for x in events.splitlines() if x.startswith("data:") and '"recording.part_stored"' in x]
     assert [e["data"]["section"] for e in stored][:3] == [1, 2, 3], stored
@@ -147,5 +153,5 @@ def test_join(case):
     check.clean(path)
     numbers = [f.number for f in media.frames(path)]
     assert numbers == list(range(numbers[0], numbers[-1] + 1)), "lost or doubled at a seam"
-    assert not clips.manifest(folder)["gaps"], clips.manifest(folder)["gaps"]
+    assert not later_gaps(folder), later_gaps(folder)
     case.figure(f"one file of {len(numbers)} pictures")

@@ -64,17 +64,28 @@ class Server:
         self.aws("create-bucket", "--bucket", name, *options)
         return name
 
+    @property
+    def client(self):
+        """boto3's, which takes no second to start: for what is looked at a hundred times."""
+        if not hasattr(self, "_client"):
+            import boto3
+            import botocore.config
+            self._client = boto3.client("s3", endpoint_url=self.url, aws_access_key_id=self.access, aws_secret_access_key=self.secret,
+                                        region_name=self.region, verify=self.ca_file or False,
+                                        config=botocore.config.Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}))
+        return self._client
+
     def keys(self, bucket, prefix=""):
         """{key: size} of all objects."""
-        listed = self.aws("list-objects-v2", "--bucket", bucket, "--prefix", prefix)
-        return {o["Key"]: o["Size"] for o in listed.get("Contents", [])}
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {o["Key"]: o["Size"] for page in pages for o in page.get("Contents", [])}
 
     def uploads(self, bucket):
         """Keys of multipart uploads that were begun and neither completed nor aborted."""
-        return [u["Key"] for u in self.aws("list-multipart-uploads", "--bucket", bucket).get("Uploads") or []]
+        return [u["Key"] for u in self.client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
 
-    def get(self, bucket, key, path, *options):
-        self.aws("get-object", "--bucket", bucket, "--key", key, *options, path)
+    def get(self, bucket, key, path):
+        self.client.download_file(bucket, key, path)
         return path
 
     def storage(self, bucket, name="primary", url=None, **settings):
