@@ -74,9 +74,15 @@ static gboolean check_object(S3Call *call, const char *key, GError **error)
     s3_request_set_body(request, g_strdup(""));
     s3_encryption_add_headers(call->s3, request);
     g_autoptr(S3Transfer) transfer = s3_call_run(call, request, FALSE, NULL, error);
-    if (!transfer || !s3_object_delete(call, key, error))
+    if (!transfer)
         return FALSE;
-    return s3_encryption_check(call->s3, transfer, key, error);
+    g_auto(S3Object) object = {0};
+    gboolean right = s3_encryption_check(call->s3, transfer, key, error) &&
+                     s3_object_head(call, key, S3_CHECKSUM_NONE, FALSE, &object, error);
+    g_autoptr(GError) left = NULL;
+    if (!s3_object_delete(call, key, right ? error : &left))
+        return FALSE;
+    return right;
 }
 
 static gboolean check_all(S3Call *call, GError **error)

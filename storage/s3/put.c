@@ -34,9 +34,15 @@ void s3_upload_add_headers(const S3Upload *upload, S3Request *request)
     s3_lock_add_headers(upload->s3, request);
 }
 
+/* Also where it cannot be seen otherwise what would be overwritten. */
+static gboolean wants_guard(const S3Upload *upload)
+{
+    return (upload->s3->settings->if_none_match || upload->unseen) && !upload->put->replace;
+}
+
 void s3_upload_add_guard(const S3Upload *upload, S3Request *request)
 {
-    if (upload->s3->settings->if_none_match && !upload->put->replace && !s3_lacks(upload->s3, S3_FEATURE_IF_NONE_MATCH))
+    if (wants_guard(upload) && !s3_lacks(upload->s3, S3_FEATURE_IF_NONE_MATCH))
         s3_pairs_add(request->headers, "if-none-match", "*");
 }
 
@@ -87,8 +93,8 @@ static gboolean learn_lack(S3Upload *upload, const S3Verdict *verdict)
     g_autofree char *said = g_strdup_printf("%s %s", verdict->xml.header ? verdict->xml.header : "",
                                             verdict->xml.message ? verdict->xml.message : "");
     g_autofree char *lower = g_ascii_strdown(said, -1);
-    const gboolean used[] = {upload->s3->settings->if_none_match && !upload->put->replace,
-                             upload->kind > S3_CHECKSUM_MD5, upload->s3->settings->tags[0] != NULL};
+    const gboolean used[] = {wants_guard(upload), upload->kind > S3_CHECKSUM_MD5,
+                             upload->s3->settings->tags[0] != NULL};
     for (guint named = 2; named-- > 0;)
         for (guint i = 0; i < G_N_ELEMENTS(features); i++)
             if (used[i] && (!named || strstr(lower, features[i].word)) &&
@@ -113,7 +119,11 @@ S3Uploaded s3_upload_over(S3Upload *upload, const S3Verdict *verdict, const S3Re
     case S3_CONFLICT:
     case S3_EXISTS:
         s3_upload_forget(upload);
-        afresh = TRUE;
+        afresh = !upload->unseen;
+        if (upload->unseen) {
+            g_clear_error(failed);
+            *failed = g_error_copy(upload->unseen);
+        }
         break;
     case S3_PARTS_WRONG:
         /* Asking what parts there are helps once. */
@@ -261,8 +271,10 @@ static gboolean look_before(S3Upload *upload, gboolean *found, GError **error)
     *found = FALSE;
     if (!s3_object_head(&upload->call, upload->put->key, S3_CHECKSUM_NONE, TRUE, &object, &failed)) {
         /* Who may not list is told AccessDenied of what is not there. */
-        if (g_error_matches(failed, STENO_ERROR, STENO_ERROR_NOT_FOUND) ||
-            g_error_matches(failed, STENO_ERROR, STENO_ERROR_STORAGE_DENIED))
+        gboolean denied = g_error_matches(failed, STENO_ERROR, STENO_ERROR_STORAGE_DENIED);
+        if (denied)
+            upload->unseen = g_steal_pointer(&failed);
+        if (denied || g_error_matches(failed, STENO_ERROR, STENO_ERROR_NOT_FOUND))
             return TRUE;
         g_propagate_error(error, g_steal_pointer(&failed));
         return FALSE;
@@ -288,6 +300,7 @@ static gboolean put_rounds(S3Upload *upload, GError **error)
         upload->compares_etags = upload->kind <= S3_CHECKSUM_MD5 && strcmp(upload->s3->settings->checksum, "none") != 0;
         g_clear_pointer(&upload->etag, g_free);
         g_clear_pointer(&upload->checksum, g_free);
+        g_clear_error(&upload->unseen);
         if (!look_before(upload, &found, error)) {
             if (found)
                 s3_upload_forget(upload);
@@ -347,6 +360,7 @@ gboolean s3_put(gpointer state, const StenoPut *put, GError **error)
     if (upload.fd >= 0)
         close(upload.fd);
     g_free(upload.memo_path);
+    g_clear_error(&upload.unseen);
     g_free(upload.etag);
     g_free(upload.checksum);
     return stored;

@@ -22,6 +22,7 @@ typedef struct {
     gint64 stored_bytes;
     char *memo_path;     /* or NULL */
     gboolean mismatched; /* the server did not know parts that it had told */
+    GError *unseen;      /* why nobody may look whether there is something already; or NULL */
     /* What the object must be told with when it is there; NULL: nobody knows. */
     char *etag, *checksum;
 } S3Upload;

@@ -294,8 +294,15 @@ static void check(const S3Step *steps, void (*edit)(StenoConfigStorage *settings
 static void test_check(void **state)
 {
     (void)state;
-    const S3Step plain[] = {
-        {"DELETE " PROBE, "204 No Content"}, {"PUT " PROBE, "200 OK"}, {"DELETE " PROBE, "204 No Content"}, END};
+    const S3Step plain[] = {{"DELETE " PROBE, "204 No Content"},
+                            {"PUT " PROBE, "200 OK"},
+                            {"HEAD " PROBE, "200 OK"},
+                            {"DELETE " PROBE, "204 No Content"},
+                            END};
+    const S3Step no_look[] = {
+        {"DELETE " PROBE, "204 No Content"}, {"PUT " PROBE, "200 OK"},
+        {"HEAD " PROBE, "403 Forbidden"},    {"GET " PROBE, "403 Forbidden", NULL, XML_ERROR("AccessDenied")},
+        {"DELETE " PROBE, "204 No Content"}, END};
     const S3Step read_only[] = {{"DELETE " PROBE, "403 Forbidden", NULL, XML_ERROR("AccessDenied")},
                                 {"POST " PROBE, "403 Forbidden", NULL, XML_ERROR("AccessDenied")},
                                 END};
@@ -313,6 +320,7 @@ static void test_check(void **state)
         {"GET /bucket?object-lock=", "200 OK", NULL, "<ObjectLockConfiguration/>"}, BEGUN, ABORTED, END};
     const S3Step no_s3[] = {{"DELETE " PROBE, "405 Method Not Allowed", NULL, "<html>nginx</html>"}, END};
     check(plain, NULL, -1);
+    check(no_look, NULL, STENO_ERROR_STORAGE_DENIED);
     check(read_only, NULL, STENO_ERROR_STORAGE_DENIED);
     check(no_removal, NULL, -1);
     check(versions, NULL, -1);

@@ -336,6 +336,26 @@ static void test_somebody_was_faster(void **state)
     run(steps, guard, STENO_ERROR_STORAGE_FAILED, "with other contents");
 }
 
+/* Who may not list is told AccessDenied of what is not there: then nothing is overwritten unseen. */
+static void test_unseen(void **state)
+{
+    (void)state;
+    const S3Step nothing[] = {{"HEAD /bucket/key ", "403 Forbidden"},
+                              {"GET /bucket/key ", "403 Forbidden", NULL, XML_ERROR("AccessDenied")},
+                              PUT_HELLO,
+                              HEAD_HELLO,
+                              END};
+    const S3Step something[] = {{"HEAD /bucket/key ", "403 Forbidden"},
+                                {"GET /bucket/key ", "403 Forbidden", NULL, XML_ERROR("AccessDenied")},
+                                {"PUT /bucket/key ", "412 Precondition Failed", NULL, XML_ERROR("PreconditionFailed")},
+                                END};
+    S3Fixture *fixture = s3_fixture_new(nothing, NULL);
+    s3_fixture_put_hello(fixture, -1);
+    assert_header(fixture, 2, "if-none-match", "*");
+    s3_fixture_free(fixture);
+    run(something, NULL, STENO_ERROR_STORAGE_DENIED, "s3:GetObject");
+}
+
 static void test_feature_lacking(void **state)
 {
     (void)state;
@@ -498,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_there_already),
         cmocka_unit_test(test_other_contents),
         cmocka_unit_test(test_somebody_was_faster),
+        cmocka_unit_test(test_unseen),
         cmocka_unit_test(test_feature_lacking),
         cmocka_unit_test(test_checksum_lacking),
         cmocka_unit_test(test_stored_wrong),
