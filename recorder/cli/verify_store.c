@@ -240,6 +240,9 @@ static gboolean check_manifest(Check *check, const VerifyKeys *keys, const char 
     json_array_foreach (outputs, i, output) {
         good = good && check_output(check, name, output, error);
     }
+    const json_t *problem;
+    json_array_foreach (json_object_get(manifest, "problems"), i, problem)
+        verify_note(check->report, name, "problem: %s", json_string_value(problem));
     json_decref(manifest);
     return good;
 }

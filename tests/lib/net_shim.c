@@ -1,7 +1,6 @@
 /*
  * Preloaded by tests: writes each address that a program connects or sends to, and each name that it looks up, to
- * STENO_NET_LOG, a line each. STENO_NET_NAMES ("storage.test=127.0.0.1,127.0.0.2;…") is the DNS of the test: the first
- * lookup of a name gets its first address, the next ones the next, the last one for ever.
+ * STENO_NET_LOG, a line each. The file STENO_NET_NAMES ("storage.test 127.0.0.1", a line each) is the DNS of the test.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -64,44 +63,27 @@ ssize_t sendto(int fd, const void *data, size_t bytes, int flags, const struct s
     return real(fd, data, bytes, flags, address, length);
 }
 
-/* The n-th lookup of a name, counted over all processes of the test. */
-static unsigned lookups(const char *name)
-{
-    const char *log = getenv("STENO_NET_LOG");
-    FILE *file = log ? fopen(log, "re") : NULL;
-    char line[512], wanted[300];
-    unsigned count = 0;
-    snprintf(wanted, sizeof wanted, "lookup %s\n", name);
-    while (file && fgets(line, sizeof line, file))
-        count += strcmp(line, wanted) == 0;
-    if (file)
-        fclose(file);
-    return count;
-}
-
-/* The address of a name of the test; FALSE when it has none. */
+/* The address of a name of the test; 0 when it has none. */
 static int named(const char *name, char *address, size_t room)
 {
-    const char *names = getenv("STENO_NET_NAMES");
-    size_t length = strlen(name);
-    const char *found = names ? strstr(names, name) : NULL;
-    if (!found || found[length] != '=')
-        return 0;
-    const char *at = found + length + 1;
-    for (unsigned skip = lookups(name); skip > 0; skip--) {
-        size_t this_one = strcspn(at, ",;");
-        if (at[this_one] != ',')
-            break;
-        at += this_one + 1;
-    }
-    snprintf(address, room, "%.*s", (int)strcspn(at, ",;"), at);
-    return 1;
+    const char *path = getenv("STENO_NET_NAMES");
+    FILE *file = path ? fopen(path, "re") : NULL;
+    char its_name[256], its_address[64];
+    int found = 0;
+    while (file && !found && fscanf(file, "%255s %63s", its_name, its_address) == 2)
+        found = strcmp(its_name, name) == 0;
+    if (file)
+        fclose(file);
+    if (found)
+        snprintf(address, room, "%s", its_address);
+    return found;
 }
 
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
 {
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
-        (int (*)(const char *, const char *, const struct addrinfo *, struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo");
+        (int (*)(const char *, const char *, const struct addrinfo *, struct addrinfo **))dlsym(RTLD_NEXT,
+                                                                                                "getaddrinfo");
     char address[64];
     if (!node)
         return real(node, service, hints, found);
