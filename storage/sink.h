@@ -17,6 +17,7 @@
 typedef struct {
     const char *name;         /* `type` in the configuration */
     const char *key_template; /* where `key` is not given */
+    gboolean empty_names;     /* "a//b" is a key, and another one than "a/b" */
     /* "file:///srv/recordings", "s3://bucket", percent-encoded, without a '/' at its end. Caller frees. */
     char *(*root_uri)(const StenoConfigStorage *settings);
     /*

@@ -97,13 +97,16 @@ const char *steno_store_name(const StenoStore *store)
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
-static gboolean is_key(const char *key)
+static gboolean is_key(const StenoStore *store, const char *key)
 {
     if (strlen(key) > STORE_KEY_MAX_BYTES || !g_utf8_validate(key, -1, NULL))
         return FALSE;
     for (const char *step = key;; step++) {
         gsize bytes = strcspn(step, "/");
-        if (bytes == 0 || (bytes == 1 && step[0] == '.') || (bytes == 2 && strncmp(step, "..", 2) == 0))
+        gboolean inside = step > key && *step;
+        if (bytes == 0 && !(inside && store->sink->empty_names))
+            return FALSE;
+        if ((bytes == 1 && step[0] == '.') || (bytes == 2 && strncmp(step, "..", 2) == 0))
             return FALSE;
         step += bytes;
         if (!*step)
@@ -113,7 +116,7 @@ static gboolean is_key(const char *key)
 
 static gboolean check_key(const StenoStore *store, const char *key, GError **error)
 {
-    if (is_key(key))
+    if (is_key(store, key))
         return TRUE;
     g_autofree char *valid = g_utf8_make_valid(key, -1);
     g_set_error(error, STENO_ERROR, STENO_ERROR_STORAGE_FAILED, "\"%.200s\" is not a name for an object in storage %s",
@@ -147,7 +150,7 @@ char *steno_store_key_of_uri(const StenoStore *store, const char *uri)
         return g_strdup("");
     if (key[bytes - 1] == '/')
         key[bytes - 1] = '\0';
-    return key[0] == '/' && is_key(key + 1) ? g_strdup(key + 1) : NULL;
+    return key[0] == '/' && is_key(store, key + 1) ? g_strdup(key + 1) : NULL;
 }
 
 /* ---- pace and patience ------------------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@
 #define STENO_CONFIG_INT(name) gint64 name;
 #define STENO_CONFIG_BYTES(name) gint64 name;
 #define STENO_CONFIG_DURATION(name) gint64 name; /* seconds */
-#define STENO_CONFIG_LIST(name) char **name; /* NULL-terminated, never NULL */
+#define STENO_CONFIG_LIST(name) char **name;     /* NULL-terminated, never NULL */
 #define STENO_CONFIG_REFS(name) char **name;
 
 /* Until a struct says that a section is its own, its keys are dropped. */

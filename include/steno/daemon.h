@@ -101,8 +101,8 @@ typedef struct {
 
 /*
  * Begins to send bytes of the file from offset on: returns the read end of a pipe, which does not block and which the
- * caller closes (early, too: then it stops). Fewer bytes than asked for: it failed on the way (logged). Takes the stream out of the reply's hands:
- * *stream is NULL afterwards. Any thread; does not block. -1: INTERNAL.
+ * caller closes (early, too: then it stops). Fewer bytes than asked for: it failed on the way (logged). Takes the
+ * stream out of the reply's hands: *stream is NULL afterwards. Any thread; does not block. -1: INTERNAL.
  */
 int steno_daemon_stream_begin(StenoDaemonStream **stream, gint64 offset, gint64 bytes, GError **error);
 

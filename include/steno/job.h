@@ -39,8 +39,8 @@ typedef struct {
      *             "storing", "retrying" (error: trouble that will pass), "blocked" (error: somebody must act),
      *             "stored", "skipped" (`first`: another one has it). since_us: since when it is not stored for trouble,
      *             0: it has none
-     *   "section_stored" {section, outputs, manifest}   all of a rotated section is proven in storage; told again by the
-     *             next job when this one went before its parts were removed
+     *   "section_stored" {section, outputs, manifest}   all of a rotated section is proven in storage; told again by
+     *             the next job when this one went before its parts were removed
      *   "timestamp_missing" {section, error}   it is stored without the timestamp that was to be asked for
      * The ending is told by done() alone.
      */

@@ -5,7 +5,8 @@
  * threads at a time. Every function that takes a store and a GError blocks until it is done or the cancellable fires
  * (INTERRUPTED): none is for the main thread, but those that say so.
  *
- * Keys are '/'-separated paths of UTF-8 names below the store's root or bucket, without "", "." and ".." as a name.
+ * Keys are '/'-separated paths of UTF-8 names below the store's root or bucket, without "." and ".." as a name, and,
+ * but for S3 and not at its ends, without "".
  *
  * Errors, for who decides what to do next (steno_error_is_storage() is TRUE for all of STORAGE_*):
  *   STORAGE_DENIED       credentials, bucket, region, permission, TLS name: somebody must act

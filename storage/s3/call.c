@@ -191,6 +191,7 @@ S3Next s3_call_next(S3Call *call, const S3Request *request, const S3Transfer *tr
              (verdict->action == S3_READ_AGAIN && tries->readings++ < READINGS_MAX))
         again = plan_retry(call, tries, retry_after_us(transfer), wait_us);
     if (again) {
+        call->attempts_again++;
         tell(call, trouble);
         return S3_AGAIN;
     }

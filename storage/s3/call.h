@@ -12,6 +12,7 @@ typedef struct {
     S3Session *session;
     GCancellable *cancellable;
     gint64 succeeded_mono_us;                              /* the last success, or the beginning */
+    guint attempts_again;                                  /* of all its requests so far */
     gint64 deadline_mono_us;                               /* all must be over by then; 0: none */
     void (*trouble)(gpointer user, const GError *trouble); /* something failed that is tried again; or NULL */
     gpointer user;

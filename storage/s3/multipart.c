@@ -49,6 +49,7 @@ static gint64 choose_part_bytes(const S3Upload *upload)
 
 typedef struct {
     S3Upload *upload;
+    const char *but; /* not this one; or NULL */
     GPtrArray *ids;
 } Stale;
 
@@ -56,20 +57,21 @@ static gboolean keep_stale(gpointer user, const S3XmlEntry *entry, GError **erro
 {
     (void)error;
     Stale *stale = user;
-    if (strcmp(entry->key, stale->upload->put->key) == 0)
+    if (strcmp(entry->key, stale->upload->put->key) == 0 && g_strcmp0(entry->upload_id, stale->but) != 0)
         g_ptr_array_add(stale->ids, g_strdup(entry->upload_id));
     return TRUE;
 }
 
 /*
- * Uploads of this key that nobody remembers: a crash between their beginning and the memo. They hold no part that is
- * worth anything, and what they were begun with is not known. Who may not list them leaves them to abort_orphans().
+ * Uploads of this key that nobody remembers: a crash between their beginning and the memo, or an answer with their id
+ * that was lost. They hold no part that is worth anything, and what they were begun with is not known. Who may not list
+ * them leaves them to abort_orphans().
  */
-static void abort_stale(S3Upload *upload)
+static void abort_stale(S3Upload *upload, const char *but)
 {
     g_autoptr(GError) ignored = NULL;
     g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
-    Stale stale = {upload, ids};
+    Stale stale = {upload, but, ids};
     gboolean listed = s3_uploads_list(&upload->call, upload->put->key, keep_stale, &stale, &ignored);
     for (guint i = 0; listed && i < ids->len; i++)
         listed = s3_upload_abort(&upload->call, upload->put->key, g_ptr_array_index(ids, i), &ignored);
@@ -81,9 +83,12 @@ static gboolean begin(S3Multipart *multipart, S3Uploaded *uploaded, GError **err
 {
     S3Upload *upload = multipart->upload;
     g_autoptr(GError) failed = NULL;
-    abort_stale(upload);
+    abort_stale(upload, NULL);
+    guint before = upload->call.attempts_again;
     if (!create(multipart, uploaded, error))
         return FALSE;
+    if (upload->call.attempts_again > before)
+        abort_stale(upload, multipart->memo.upload_id);
     multipart->memo.part_bytes = choose_part_bytes(upload);
     multipart->memo.bytes = upload->put->bytes;
     multipart->memo.sha256_hex = g_strdup(upload->put->sha256_hex);

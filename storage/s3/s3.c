@@ -254,6 +254,7 @@ static char *root_uri(const StenoConfigStorage *settings)
 const StenoSink steno_sink_s3 = {
     .name = "s3",
     .key_template = "{app}/{channel}/{date}/{recording}/{file}",
+    .empty_names = TRUE,
     .root_uri = root_uri,
     .open = open_store,
     .close = close_store,

@@ -53,12 +53,12 @@ def long_five_gib(case):
 def test_keys(case):
     """Every printable character, UTF-8, spaces; seen under the same names by aws, rclone and us."""
     keys = ["a b", "plus+equals=sign", "per%20cent%2B", "käse/größe/日本語/😀.webm", "~tilde.-_dots..x", "q?a=b&c#d", ASCII,
-            *(f"one/{c}" for c in ASCII if c not in "."), "deep/" * 20 + "file"]
+            *(f"one/{c}" for c in ASCII if c not in "."), "deep/" * 20 + "file", "empty//name", "more///of//them", "//".join(ASCII[:40])]
     for server in s3.both(case):
         bucket = server.make_bucket(f"keys-{server.name}")
         store = Store(case, server.storage(bucket), f"keys-{server.name}")
-        # versitygw keeps objects as files: these two are no names of files there.
-        wanted = [k for k in keys if server.name != "versitygw" or "\\" not in k]
+        # versitygw keeps objects as files, to which "a//b" is "a/b".
+        wanted = [k for k in keys if server.name != "versitygw" or ("\\" not in k and "//" not in k)]
         for key in wanted:
             path = case.path("small")
             with open(path, "w") as f:
@@ -74,7 +74,7 @@ def test_keys(case):
             store.must("remove", key)
         assert server.keys(bucket) == {}
     # What is no key is refused before it is sent.
-    for key in ("a//b", "/a", "a/", "a/../b", "./a", ""):
+    for key in ("/a", "a/", "a/../b", "./a", ""):
         store.refused("storage-failed", "put", path, key)
 
 
