@@ -198,7 +198,7 @@ static void file_without_keys(void **state)
         expect_error(world, NULL, STENO_ERROR_STORAGE_DENIED,
                      "cannot get credentials for the storage 'primary': file:");
     }
-    g_autofree char *path = write_file(world, "keys", "AKID\nsecret\n", 0644);
+    g_free(write_file(world, "keys", "AKID\nsecret\n", 0644));
     expect_error(world, NULL, STENO_ERROR_STORAGE_DENIED, "chmod 0600");
 }
 
