@@ -166,7 +166,7 @@ def test_outage(case):
     outage(case, 20, 8)
 
 
-def long_outage(case):
+def long_ten_minutes_down(case):
     outage(case, 600, 40)
 
 
