@@ -1,5 +1,6 @@
 """Recordings of a stenod on their way to real S3 servers: nothing lost, nothing left behind, and the truth told meanwhile."""
 import hashlib
+import http.client
 import json
 import os
 import random
@@ -64,6 +65,13 @@ def await_storage(daemon, id_, states, seconds=30, storage=0):
 # ---- killed at every boundary ---------------------------------------------------------------------------------------
 
 
+def is_completed(daemon, id_):
+    try:
+        return daemon.recording(id_)["state"] == "completed"
+    except (OSError, http.client.HTTPException):
+        return False  # killed just now
+
+
 def killed_everywhere(case, server, answered, step=1):
     """stenod killed at each request of a delivery, one recording each; then started again."""
     bucket = server.make_bucket(f"boundaries-{server.name}-{'after' if answered else 'before'}")
@@ -86,7 +94,7 @@ def killed_everywhere(case, server, answered, step=1):
             return s3proxy.Proxy.RESET
         proxy.before, proxy.after = (None, kill) if answered else (kill, None)
         daemon.start()
-        procs.await_true(lambda: done.locked() or daemon.recording(id_)["state"] == "completed", 60, "killed, or stored")
+        procs.await_true(lambda: done.locked() or is_completed(daemon, id_), 60, "killed, or stored")
         killed = done.locked()
         proxy.before = proxy.after = None
         if killed:
