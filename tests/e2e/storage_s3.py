@@ -223,6 +223,7 @@ def fault_cases():
         ("200 with an error", lambda r: error(200, "InternalError") if r.method in ("POST", "PUT") else None, None),
         ("BadDigest", lambda r: error(400, "BadDigest") if r.operation in ("UploadPart", "Put") else None, None),
         ("409 OperationAborted", lambda r: error(409, "OperationAborted"), None),
+        ("ExpiredToken", lambda r: error(400, "ExpiredToken"), None),
         ("RequestTimeTooSkewed", lambda r: error(403, "RequestTimeTooSkewed"), None),
         ("no upload of that name", lambda r: error(404, "NoSuchUpload") if "uploadId" in r.query else None, None),
     ]
