@@ -161,7 +161,7 @@ def test_usage(case):
                         (["record", "--platform", "janus", "--url", "http://h/janus"], "channel"),
                         (["record", "--no-such-option"], "no-such-option"),
                         (["record", "--max-duration", "soon"], "max.duration"), (["no-such-command"], "no-such-command"),
-                        (["assemble"], "capture|usage"), (["verify"], "folder|usage")):
+                        (["assemble"], "capture|usage"), (["verify"], "DIR|usage")):
         done = steno.run(*argv, cwd=case.folder)
         assert done.returncode == usage, f"{argv}: exit {done.returncode}: {done.stderr}"
         assert re.search(words, done.stderr, re.I), f"{argv}: {done.stderr!r} does not say {words}"
