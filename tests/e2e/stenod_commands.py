@@ -70,7 +70,7 @@ def test_commands(case):
     ended = daemon.recording(ident)
     target = case.path("files")
     paths = run("get", ident, "-o", target).split()
-    assert {os.path.basename(p) for p in paths} == {f["name"] for f in ended["files"]} | {"manifest.json"}, paths
+    assert {os.path.basename(p) for p in paths} == {f["name"] for f in ended["files"]} | {"manifest.json", "manifest.json.sig"}, paths
     for file in ended["files"]:
         assert sha256(os.path.join(target, file["name"])) == file["sha256"], file
     # The rest of a file that was begun.
