@@ -10,6 +10,8 @@
 /* Full jitter: anything up to 0.5 s, doubled with each attempt, up to a minute. */
 #define DELAY_FIRST_MS 500
 #define DELAY_MAX_MS 60000
+/* Somebody must act; but a disk that was full for a moment is not worth a minute. Doubled with each attempt, too. */
+#define BLOCKED_FIRST_MS 2000
 
 gboolean storing_is_blocked(const GError *trouble)
 {
@@ -25,7 +27,7 @@ gboolean storing_is_blocked(const GError *trouble)
 guint storing_delay_ms(const GError *trouble, guint attempts)
 {
     if (storing_is_blocked(trouble))
-        return DELAY_MAX_MS;
+        return MIN(BLOCKED_FIRST_MS << MIN(attempts, 10), DELAY_MAX_MS);
     return full_jitter_ms(DELAY_FIRST_MS, DELAY_MAX_MS, attempts, g_random_int());
 }
 

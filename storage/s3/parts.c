@@ -219,7 +219,7 @@ S3Uploaded s3_multipart_send(S3Multipart *multipart, GError **error)
     multipart->cutter = s3_cutter_new(&options);
     S3Uploaded uploaded = send_parts(multipart, error);
     s3_cutter_free(multipart->cutter);
-    if (s3_multipart_is_for_nothing(multipart, uploaded, *error))
+    if (uploaded == S3_AFRESH || s3_multipart_is_for_nothing(multipart, uploaded, *error))
         let_end(multipart);
     s3_session_drop_all(upload->call.session);
     return uploaded;
