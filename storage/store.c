@@ -50,7 +50,7 @@ StenoStore *steno_store_open_local(const char *root)
 {
     StenoConfigStorage *settings;
     g_autoptr(StenoConfig) config = steno_config_with_storage("local", "local", &settings);
-    settings->root = g_strdup(root);
+    settings->root = g_canonicalize_filename(root, NULL);
     settings->key = g_strdup("{channel}/{time}_{recording}/{file}");
     g_clear_pointer(&settings->mode, g_free);        /* the umask's */
     g_clear_pointer(&config->top.state_dir, g_free); /* no daemon's: it has none */

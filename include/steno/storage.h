@@ -35,7 +35,8 @@ typedef struct StenoStore StenoStore;
  * nor network; any thread.
  */
 StenoStore *steno_store_open(StenoConfig *config, const StenoConfigStorage *settings, GError **error);
-/* A local one without configuration: what `steno record --root` and `steno assemble` write to. Any thread. */
+/* A local one without configuration: what `steno record` and `steno assemble` write to; root may be relative. Never
+ * NULL. Any thread. */
 StenoStore *steno_store_open_local(const char *root);
 StenoStore *steno_store_ref(StenoStore *store);
 void steno_store_unref(StenoStore *store);
