@@ -344,17 +344,25 @@ static void all_uploads_share_one_pace(void **state)
     assert_true(third_us > hour_us * 3 / 2 && third_us <= 2 * hour_us);
 }
 
+/* `steno record --output recordings` */
+static void a_folder_below_the_current_one(void **state)
+{
+    (void)state;
+    g_autoptr(StenoStore) store = steno_store_open_local("some/recordings");
+    assert_non_null(store);
+    g_autofree char *path = g_canonicalize_filename("some/recordings", NULL);
+    g_autofree char *wanted = g_filename_to_uri(path, NULL, NULL), *uri = steno_store_uri(store, "");
+    assert_string_equal(uri, wanted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
-        TEST(names_that_lead_elsewhere_are_refused),
-        TEST(a_store_lives_as_long_as_it_is_used),
-        TEST(a_sink_gets_what_was_meant),
-        TEST(types_that_nothing_has_are_refused),
-        TEST(addresses_lead_to_keys_and_back),
-        TEST(files_lie_where_the_template_says),
-        TEST(a_recording_is_found_without_its_start),
+        TEST(a_folder_below_the_current_one),      TEST(names_that_lead_elsewhere_are_refused),
+        TEST(a_store_lives_as_long_as_it_is_used), TEST(a_sink_gets_what_was_meant),
+        TEST(types_that_nothing_has_are_refused),  TEST(addresses_lead_to_keys_and_back),
+        TEST(files_lie_where_the_template_says),   TEST(a_recording_is_found_without_its_start),
         TEST(all_uploads_share_one_pace),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
