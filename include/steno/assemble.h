@@ -6,11 +6,14 @@
 #define STENO_ASSEMBLE_H
 
 #include "steno/base/log.h"
+#include "steno/base/secret.h"
 
 #include <jansson.h>
 
 typedef enum { STENO_OUTPUTS_PARTICIPANT, STENO_OUTPUTS_TRACK } StenoOutputs;
 typedef enum { STENO_AUDIO_COPY, STENO_AUDIO_AAC } StenoAudio;
+
+typedef enum { STENO_OUTPUT_PLAIN, STENO_OUTPUT_CMS, STENO_OUTPUT_CENC } StenoOutputEncryption;
 
 typedef struct {
     const char *capture; /* the folder */
@@ -25,6 +28,18 @@ typedef struct {
     gboolean join;
     StenoOutputs outputs;
     StenoAudio audio;
+    /*
+     * Sealed files (capture.h) are decrypted with these keys: called at most once, when it is known whose keys are
+     * needed, and only when any are. The text of a key set (content.h), or NULL: there are none. What cannot be
+     * decrypted is told as gaps (no-key, bad-key), and its sealed files become outputs of kind "sealed", from which
+     * steno_assemble_unpack_sealed() makes a capture again when the key is there. May be NULL: no keys.
+     */
+    StenoSecret *(*keys)(gpointer user, const json_t *wanted);
+    gboolean sealed; /* keys = later: sealed files are meant to be there, and no error */
+    /* Encrypts every media file for storage (envelope.h; CENC: libavformat, MP4 alone). */
+    StenoOutputEncryption encryption;
+    const char *const *recipients; /* CMS: paths of PEM certificates, NULL-terminated */
+    const StenoSecret *output_key; /* CENC: "KID:KEY", 32 hex digits each */
     const StenoLog *log;
     /* Called now and then with 0.0–1.0; may be NULL. */
     void (*progress)(gpointer user, double done);
@@ -35,9 +50,18 @@ typedef struct {
  * Makes the files and, last, the manifest (temporary name, fsync, rename). *manifest (may be NULL) is the caller's.
  * NOTHING_RECORDED when no track holds a frame: the manifest is written all the same, and of a section, in which nobody
  * needs to have said anything, it is to be kept. NOT_FOUND: there is no such section. CONFLICT: what is asked for needs
- * parts that are gone, or a section before the last one that is not stored yet. CAPTURE_DAMAGED, STORAGE_*.
+ * parts that are gone, or a section before the last one that is not stored yet. CAPTURE_DAMAGED, STORAGE_*. NO_KEY,
+ * BAD_KEY: there are only sealed frames, and none could be decrypted: the manifest and the sealed files are written
+ * all the same (not with `sealed`: then that is a success). KEYS_INVALID. USAGE: a recipient's certificate cannot be
+ * read, or a codec cannot be encrypted so (VP8 has no place in MP4).
  */
 gboolean steno_assemble(const StenoAssembleOptions *options, json_t **manifest, GError **error);
+
+/*
+ * Is this the folder of a finished recording with sealed outputs (as `steno get` brings it)? Then puts the capture that
+ * they are of together again, in folder `capture`, which is made (links or copies). FALSE without an error: it is none.
+ */
+gboolean steno_assemble_unpack_sealed(const char *folder, const char *capture, GError **error);
 
 /* "manifest.json", or of a section "manifest.<NNN>.json". The caller's. */
 char *steno_manifest_name(guint section);

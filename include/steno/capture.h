@@ -33,6 +33,15 @@
  * the reader turns both back. `raw`: the payload is kept byte by byte instead; so are encrypted frames, and what does
  * not begin with a start code. Parameter sets come back ordered by type (VPS, SPS, PPS).
  *
+ * Sealed files: what could not be decrypted when it came (the key is late, wrong, or not for the recorder) is kept as
+ * it came, with the flag `encrypted`, in files of their own: a file is sealed as a whole or not at all, and a file of
+ * video that is not sealed begins with a key frame. Its format has no size and no parameters. A block holds the whole
+ * encrypted frame, or, where each RTP payload is encrypted (recording.json: content.unit "packet"), a packet:
+ *    0  i64  extended sequence number, little-endian
+ *    8  u8   1: the packet's marker bit
+ *    9  …    the RTP payload
+ * recording.json tells content {format, unit}; its keys are nowhere in a capture.
+ *
  * Tracks and each Cluster begin with a CRC-32 (RFC 8794 §11.3.1; files of earlier recorders have none): a bit that
  * flips is found, and costs the cluster that it is in.
  *
@@ -55,8 +64,11 @@
  *   track_added {track, participant, mid, kind, codec, clock_hz, ssrc, peer, source}
  *   track_started {track}              its first packet
  *   track_removed {track}
- *   format {track, segment, codec, clock_hz, width, height, channels}   the file track-N.segment begins
- *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}
+ *   format {track, segment, codec, clock_hz, width, height, channels, sealed}   the file track-N.segment begins;
+ * sealed: true when it is undecryptable {track, participant, kid, cause, since}   frames of this track and key id
+ * cannot be decrypted (kid: as a decimal text, null: it cannot be read; cause no-key or bad-key). Told within 2 s, once
+ * for each (track, kid, cause) until decryptable {track, participant}   …all of the track's frames can be, again; since
+ * and frames: how many were sealed gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}
  *                                      gaps that follow on each other for the same cause are one; of a pause: track
  *                                      null, cause, from and until, when it is over
  *   clock {track, rtp_ts, ntp, arrival, offset}                         a sender report

@@ -36,6 +36,13 @@ typedef struct {
     guint8 channels;  /* audio, from SDP; 0: the codec's default */
     const char *fmtp; /* the a=fmtp parameters, or NULL (sprop-parameter-sets, packetization-mode …) */
     guint32 track;    /* written into each frame */
+    /*
+     * The payload is under the channel's own AES: frames are put together by what the payload format says outside of
+     * it, and emitted as `encrypted`, without a look into them: whole ones only, keyframe false, decodable true,
+     * before them a FORMAT without size and parameters, `encrypted` too. No frame waits for a key frame. Content opens
+     * them, and an inspector (below) says what they are. AV1 has no payload format that hides its units: NULL.
+     */
+    bool opaque;
 } StenoDepacketizerConfig;
 
 /* Takes a whole frame; the callee owns it. */
@@ -81,5 +88,29 @@ void steno_depacketizer_flush(StenoDepacketizer *depacketizer);
 bool steno_depacketizer_needs_keyframe(const StenoDepacketizer *depacketizer);
 
 const StenoDepacketizerStats *steno_depacketizer_stats(const StenoDepacketizer *depacketizer);
+
+/* ---- frames that content has opened ------------------------------------------------------------------------------ */
+
+/*
+ * What an opaque depacketizer could not tell: takes whole frames in the clear, in order, and emits what a depacketizer
+ * would have emitted: FORMAT, MEDIA with keyframe and decodable, and GAPs (no-keyframe, damaged; without sequence
+ * numbers: -1, and packets 0). After a gap, video is not decodable until a key frame.
+ */
+typedef struct StenoInspector StenoInspector;
+
+/* NULL when there is none for the codec. config.opaque is not read. Otherwise as steno_depacketizer_new(). */
+StenoInspector *steno_inspector_new(const StenoDepacketizerConfig *config, StenoFramePool *pool, StenoFrameSink sink,
+                                    gpointer user);
+void steno_inspector_free(StenoInspector *inspector);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoInspector, steno_inspector_free)
+/* The next frame: MEDIA, `encrypted` false; owned by the callee, which emits this very frame. 0, or -EBADMSG when it is
+ * no frame of the codec (counted; a GAP with cause damaged was emitted in its place). */
+int steno_inspector_frame(StenoInspector *inspector, StenoFrame *frame);
+/* Something is missing here: a GAP frame, which is emitted as it is; owned by the callee. */
+void steno_inspector_gap(StenoInspector *inspector, StenoFrame *gap);
+/* The stream ends or begins anew: video that follows needs a key frame. */
+void steno_inspector_flush(StenoInspector *inspector);
+bool steno_inspector_needs_keyframe(const StenoInspector *inspector);
+const StenoDepacketizerStats *steno_inspector_stats(const StenoInspector *inspector);
 
 #endif

@@ -92,6 +92,8 @@ typedef enum {
     STENO_GAP_DISCONNECTED, /* "disconnected": the channel or the media path was away */
     STENO_GAP_RECORDER,     /* "recorder": the recorder process was away */
     STENO_GAP_PAUSED,       /* "paused": by order */
+    STENO_GAP_NO_KEY,       /* "no-key": frames came under the channel's own AES, and their key was never there */
+    STENO_GAP_BAD_KEY,      /* "bad-key": …and their tag says no to every key that we have */
     STENO_GAP_CAUSES
 } StenoGapCause;
 
@@ -111,7 +113,7 @@ struct StenoFrame {
     gint64 arrival_us; /* CLOCK_MONOTONIC of the packet that made it whole */
     bool keyframe;
     bool decodable; /* FALSE for video that refers to a frame that is missing */
-    bool encrypted; /* the payload is still under the channel's own AES */
+    bool encrypted; /* the payload is still under the channel's own AES; of a FORMAT: that of what follows is */
 
     union {
         struct { /* GAP: the packets first_seq … last_seq, both inclusive, in extended sequence numbers */

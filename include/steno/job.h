@@ -118,13 +118,24 @@ void steno_job_captures(const char *spool, void (*found)(gpointer user, const ch
  */
 gboolean steno_job_capture_forget(const char *capture, GError **error);
 
+typedef struct {
+    const char *capture; /* the folder of a capture, or of a finished recording with sealed outputs */
+    StenoStore *store;
+    StenoSigner *signer;         /* may be NULL */
+    const char *work;            /* the folder it works in; NULL: CAPTURE/out */
+    const char *outputs, *audio; /* NULL: as the recording was asked for */
+    const StenoSecret *keys;     /* content keys for what is sealed, the text of a key set; NULL: none */
+    /* "none", "cms" or "cenc"; NULL: as the recording was asked for */
+    const char *output_encryption;
+    char *const *recipients;       /* cms: NULL-terminated */
+    const StenoSecret *output_key; /* cenc */
+} StenoJobAssembly;
+
 /*
- * Assembles a capture (again), in the folder `work` (NULL: CAPTURE/out), and stores the files: what `steno assemble`
- * does. *uri is where they are; the caller frees it. Blocking. outputs and audio may be NULL: as the recording was
- * asked for. signer may be NULL.
+ * Assembles a capture (again), and stores the files: what `steno assemble` does. *uri is where they are; the caller
+ * frees it. Blocking. NO_KEY, BAD_KEY: nothing could be decrypted; what is sealed is stored all the same.
  */
-gboolean steno_job_assemble(const char *capture, StenoStore *store, StenoSigner *signer, const char *work,
-                            const char *outputs, const char *audio, char **uri, GError **error);
+gboolean steno_job_assemble(const StenoJobAssembly *assembly, char **uri, GError **error);
 /* Runs the verifier over a finished recording; its faults go to standard output, or as JSON lines. Returns its exit
  * code. */
 int steno_job_verify(const char *folder, gboolean json, GError **error);

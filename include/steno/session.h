@@ -42,6 +42,13 @@
  * second who it is, is sent away. When a client goes, the next one is waited for, or, with finish_when_alone, the
  * recording ends ("orphaned"). A session that ends while nobody listens closes the capture, and the process exits.
  *
+ * The channel's own AES (content.h) is taken off on the network thread; what cannot be is sealed (capture.h), and a
+ * key that comes later takes effect for video at its next key frame, which is asked for. Nothing is lost meanwhile:
+ * the assembly opens what is sealed. `steno-recorder --keys` is for that: no recording, but a JSON object
+ * {"job": {…, with secrets}, "wanted": [{"participant", "kid"}], "timeout_s": N} on standard input; the text of the key
+ * set that the job's source has (content.h) on standard output; exit code and words on standard error as everywhere.
+ * `steno-recorder --modules` prints which module does each algorithm, as JSON (base/crypto_modules.h).
+ *
  * A recorder holds an exclusive lock (flock) on CAPTURE/recorder.lock, which holds its pid, as long as it lives.
  */
 #ifndef STENO_SESSION_H
@@ -64,8 +71,8 @@ typedef struct {
     void (*event)(gpointer user, json_t *event);
     /*
      * The recording has ended and the capture is closed. error NULL: it ended as it should. end_reason: "stopped",
-     * "max-duration", "max-idle", "channel-ended", "connection-lost", "join-failed", "storage". The callee frees the
-     * session later.
+     * "max-duration", "max-idle", "channel-ended", "connection-lost", "join-failed", "storage", "undecryptable". The
+     * callee frees the session later.
      */
     void (*ended)(gpointer user, const char *end_reason, const GError *error);
 } StenoSessionEvents;

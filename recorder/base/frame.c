@@ -5,8 +5,8 @@
 
 static const char *const codec_names[STENO_CODEC_COUNT] = {"unknown", "opus", "pcmu", "pcma", "vp8",
                                                            "vp9",     "h264", "h265", "av1"};
-static const char *const gap_cause_names[STENO_GAP_CAUSES] = {"lost",         "no-keyframe", "damaged", "overflow",
-                                                              "disconnected", "recorder",    "paused"};
+static const char *const gap_cause_names[STENO_GAP_CAUSES] = {
+    "lost", "no-keyframe", "damaged", "overflow", "disconnected", "recorder", "paused", "no-key", "bad-key"};
 
 const char *steno_codec_name(StenoCodec codec)
 {
