@@ -19,7 +19,8 @@
 #define STENO_CONFIG_DEFAULT_PATH "/etc/steno/steno.conf"
 /* Named things a section may have: what people write by hand, with room. */
 #define STENO_CONFIG_NAMES_MAX 1000
-/* Names of apps, platforms, storages and webhooks: [A-Za-z0-9._-], at most so many bytes, safe as a folder's name. */
+/* Names of apps, platforms, storages, webhooks and key sources: [A-Za-z0-9._-], at most so many bytes, safe as a
+ * folder's name. */
 #define STENO_CONFIG_NAME_MAX_BYTES 64
 /* A file larger than this is no configuration: the limits above fit twice. */
 #define STENO_CONFIG_FILE_MAX_BYTES (1024 * 1024)
@@ -34,7 +35,8 @@ typedef struct {
     StenoConfigTop top;
     StenoConfigApi api;
     StenoConfigLimits limits;
-    GPtrArray *apps, *platforms, *storages, *webhooks; /* of StenoConfigApp *, StenoConfigPlatform *, … */
+    /* Of StenoConfigApp *, StenoConfigPlatform *, … */
+    GPtrArray *apps, *platforms, *storages, *webhooks, *key_sources;
     GPtrArray *notes; /* of char *: allowed, but hardly meant ("there is nothing in apps: …") */
     gint ref_count;
 } StenoConfig;
@@ -60,8 +62,12 @@ const StenoConfigApp *steno_config_app(const StenoConfig *config, const char *na
 const StenoConfigPlatform *steno_config_platform(const StenoConfig *config, const char *name);
 const StenoConfigStorage *steno_config_storage(const StenoConfig *config, const char *name);
 const StenoConfigWebhook *steno_config_webhook(const StenoConfig *config, const char *name);
+const StenoConfigKeys *steno_config_key_source(const StenoConfig *config, const char *name);
 
-/* May the app use the platform, storage, webhook of this name (given in its list, or its list is empty)? */
+/* Instead of a key source's name: record sealed, and assemble when the keys are there. */
+#define STENO_CONFIG_KEYS_LATER "later"
+
+/* May the app use the platform, storage, webhook, key source of this name (given in its list, or its list is empty)? */
 gboolean steno_config_app_has(char *const *list, gboolean all_when_empty, const char *name);
 
 /* Reads a SECRET_FILE value ("credential:NAME" too). *secret is NULL when file is. CONFIG, saying what to do. */

@@ -45,7 +45,7 @@ static void check_required(ConfigLoad *load, const ConfigThing *thing)
     }
 }
 
-static void check_file(ConfigLoad *load, const ConfigThing *thing, const ConfigKey *key, const char *path)
+void config_check_file(ConfigLoad *load, const ConfigThing *thing, const ConfigKey *key, const char *path)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -72,7 +72,7 @@ static void check_files(ConfigLoad *load, const ConfigThing *thing)
             continue;
         const char *path = *CONFIG_MEMBER(const char *, thing->object, key);
         if (path && key->kind == CONFIG_KIND_FILE)
-            check_file(load, thing, key, path);
+            config_check_file(load, thing, key, path);
         else if (path)
             check_secret(load, thing, key, path);
     }
@@ -211,6 +211,7 @@ static void check_app(ConfigLoad *load, const ConfigThing *thing)
         FAULT(load, thing, APP, webhook, "is '%s', but must be one of the app's webhooks: %s", app->webhook,
               all[0] ? all : "it has none");
     }
+    config_check_app_content(load, thing);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -219,7 +220,7 @@ static void note_what_is_missing(StenoConfig *config)
 {
     for (guint i = 0; i < CONFIG_SECTIONS; i++) {
         const GPtrArray *list = config_section_list(config, (ConfigSection)i);
-        if (list && list->len == 0 && i != CONFIG_SECTION_WEBHOOK)
+        if (list && list->len == 0 && i != CONFIG_SECTION_WEBHOOK && i != CONFIG_SECTION_KEYS)
             g_ptr_array_add(config->notes,
                             g_strdup_printf("there is nothing in %s: nothing can be recorded until there is",
                                             config_section((ConfigSection)i)->name));
@@ -235,6 +236,7 @@ void config_check(ConfigLoad *load)
         [CONFIG_SECTION_PLATFORM] = check_platform,
         [CONFIG_SECTION_STORAGE] = config_check_storage,
         [CONFIG_SECTION_WEBHOOK] = check_webhook,
+        [CONFIG_SECTION_KEYS] = config_check_key_source,
         [CONFIG_SECTION_APP] = check_app};
     g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < load->things->len; i++)

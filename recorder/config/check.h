@@ -1,4 +1,4 @@
-/* What check.c and check_storage.c share. */
+/* What the sources of checks share. */
 #ifndef STENO_CONFIG_CHECK_H
 #define STENO_CONFIG_CHECK_H
 
@@ -11,7 +11,15 @@
 void config_check_fault(ConfigLoad *load, const ConfigThing *thing, const ConfigKey *key, const char *format, ...)
     G_GNUC_PRINTF(4, 5);
 
+/* A file that must be there and readable. */
+void config_check_file(ConfigLoad *load, const ConfigThing *thing, const ConfigKey *key, const char *path);
+/* Notes the keys of an entry whose words begin with another `type` than its own ("s3: …", "service, vault: …"). */
+void config_note_other_types(ConfigLoad *load, const ConfigThing *thing);
+
 /* An entry of storages. */
 void config_check_storage(ConfigLoad *load, const ConfigThing *thing);
+/* An entry of key_sources; and what an app says of its channels' keys and its files' encryption. */
+void config_check_key_source(ConfigLoad *load, const ConfigThing *thing);
+void config_check_app_content(ConfigLoad *load, const ConfigThing *thing);
 
 #endif

@@ -19,38 +19,6 @@ static void note(ConfigLoad *load, const StenoConfigStorage *storage, const char
     g_ptr_array_add(load->config->notes, g_strdup_printf("storage '%s' %s", storage->name, words));
 }
 
-/* As a file that has every key in it, at its default. */
-static gboolean is_default(const ConfigKey *key, gpointer object, gpointer fallback)
-{
-    if (config_key_is_list(key))
-        return g_strv_equal(*CONFIG_MEMBER(const char *const *, object, key),
-                            *CONFIG_MEMBER(const char *const *, fallback, key));
-    switch (key->kind) {
-    case CONFIG_KIND_BOOL:
-        return *CONFIG_MEMBER(gboolean, object, key) == *CONFIG_MEMBER(gboolean, fallback, key);
-    case CONFIG_KIND_INT:
-    case CONFIG_KIND_BYTES:
-    case CONFIG_KIND_DURATION:
-        return *CONFIG_MEMBER(gint64, object, key) == *CONFIG_MEMBER(gint64, fallback, key);
-    default:
-        return g_strcmp0(*CONFIG_MEMBER(char *, object, key), *CONFIG_MEMBER(char *, fallback, key)) == 0;
-    }
-}
-
-/* The words of a key that only one type has begin with it: "s3: …". */
-static void note_other_type(ConfigLoad *load, const ConfigThing *thing)
-{
-    const StenoConfigStorage *storage = thing->object;
-    const char *other = strcmp(storage->type, "s3") == 0 ? "local: " : "s3: ";
-    gpointer fallback = config_object_new(CONFIG_SECTION_STORAGE);
-    for (const ConfigKey *key = config_keys(); key->name; key++)
-        if (key->section == CONFIG_SECTION_STORAGE && g_str_has_prefix(key->words, other) &&
-            !is_default(key, thing->object, fallback))
-            note(load, storage, "is of type %s: its %s does nothing", storage->type, key->name);
-    config_object_clear(CONFIG_SECTION_STORAGE, fallback);
-    g_free(fallback);
-}
-
 static void check_urls(ConfigLoad *load, const ConfigThing *thing)
 {
     const StenoConfigStorage *storage = thing->object;
@@ -122,7 +90,7 @@ void config_check_storage(ConfigLoad *load, const ConfigThing *thing)
     if (is_s3 && !storage->bucket)
         FAULT(load, thing, STORAGE, bucket, "is missing, but must be given (type \"s3\")");
     if (storage->name)
-        note_other_type(load, thing);
+        config_note_other_types(load, thing);
     check_urls(load, thing);
     if (is_s3) {
         check_credentials(load, thing);

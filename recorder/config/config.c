@@ -92,6 +92,11 @@ const StenoConfigWebhook *steno_config_webhook(const StenoConfig *config, const 
     return find(config, CONFIG_SECTION_WEBHOOK, name);
 }
 
+const StenoConfigKeys *steno_config_key_source(const StenoConfig *config, const char *name)
+{
+    return find(config, CONFIG_SECTION_KEYS, name);
+}
+
 gboolean steno_config_app_has(char *const *list, gboolean all_when_empty, const char *name)
 {
     if (!list[0])

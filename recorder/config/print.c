@@ -17,6 +17,8 @@ static const struct {
     {CONFIG_SECTION_WEBHOOK, "name", "\"ward-7\""},
     {CONFIG_SECTION_WEBHOOK, "url", "\"https://records.example.com/hooks/steno\""},
     {CONFIG_SECTION_WEBHOOK, "secret_file", "\"/etc/steno/secrets/ward-7\""},
+    {CONFIG_SECTION_KEYS, "name", "\"ward-keys\""},
+    {CONFIG_SECTION_KEYS, "path", "\"/etc/steno/keys\""},
     {CONFIG_SECTION_APP, "name", "\"clinic\""},
     {CONFIG_SECTION_APP, "platforms", "[ \"janus-1\" ]"},
     {CONFIG_SECTION_APP, "storages", "[ \"primary\" ]"},

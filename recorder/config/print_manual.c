@@ -7,7 +7,7 @@
 #define WIDTH 78
 
 static const char head[] = ".\\\" Made by steno-config-docs from include/steno/config_keys.def: change it there.\n"
-                           ".Dd November 21, 2026\n"
+                           ".Dd November 22, 2026\n"
                            ".Dt STENO.CONF 5\n"
                            ".Os\n"
                            ".Sh NAME\n"
@@ -24,7 +24,9 @@ static const char head[] = ".\\\" Made by steno-config-docs from include/steno/c
                            ".Em storages\n"
                            "finished files go to, which\n"
                            ".Em webhooks\n"
-                           "are told what happens, and which\n"
+                           "are told what happens, which\n"
+                           ".Em key_sources\n"
+                           "have the keys of channels with an encryption of their own, and which\n"
                            ".Em apps\n"
                            "may use what of these.\n"
                            "It is read whole and checked, or refused whole: unknown keys, wrong types,\n"
@@ -69,7 +71,7 @@ static const char head[] = ".\\\" Made by steno-config-docs from include/steno/c
                            ".Ql \\&? :\n"
                            "then all that fit are read, in the order of their names, but hidden ones.\n"
                            "What is read later adds to the lists\n"
-                           ".Pq Cm platforms , storages , webhooks , apps\n"
+                           ".Pq Cm platforms , storages , webhooks , key_sources , apps\n"
                            "and overrides single values.\n"
                            ".Pp\n"
                            "Names are 1 to 64 letters, digits, dots, underscores and hyphens.\n"

@@ -9,6 +9,7 @@ typedef StenoConfigLimits ObjectLIMITS;
 typedef StenoConfigPlatform ObjectPLATFORM;
 typedef StenoConfigStorage ObjectSTORAGE;
 typedef StenoConfigWebhook ObjectWEBHOOK;
+typedef StenoConfigKeys ObjectKEYS;
 typedef StenoConfigApp ObjectAPP;
 
 static const ConfigKey keys[] = {
@@ -33,6 +34,8 @@ static const ConfigSectionRow sections[CONFIG_SECTIONS] = {
                                 offsetof(StenoConfig, storages), "where finished files go"},
     [CONFIG_SECTION_WEBHOOK] = {"WEBHOOK", "webhooks", TRUE, sizeof(StenoConfigWebhook),
                                 offsetof(StenoConfig, webhooks), "who is told what happens"},
+    [CONFIG_SECTION_KEYS] = {"KEYS", "key_sources", TRUE, sizeof(StenoConfigKeys), offsetof(StenoConfig, key_sources),
+                             "where the keys of channels' own encryption come from"},
     [CONFIG_SECTION_APP] = {"APP", "apps", TRUE, sizeof(StenoConfigApp), offsetof(StenoConfig, apps),
                             "who records: each app sees only its own recordings, files and API keys"},
 };

@@ -14,6 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Of a file for CENC, without its first digit. */
+#define OUTPUT_KEY_TAIL "0112233445566778899aabbccddeeff:ffeeddccbbaa99887766554433221100"
+#define OUTPUT_KEY "0" OUTPUT_KEY_TAIL
+
 /* Texts with one fault each, and the beginning of what must be said about it, and only it. */
 static const struct {
     const char *text, *fault;
@@ -252,6 +256,52 @@ static const struct {
     {"timestamp_url = \"tsa.example.com\";", "steno.conf:1: timestamp_url: is no http:// or https:// URL"},
     {"timestamp_url = \"https://u:hush@tsa\";", "steno.conf:1: timestamp_url: holds a user or password"},
     {"\ntimestamp_required = true;", "steno.conf:2: timestamp_required: is true without timestamp_url"},
+/* Key sources, and what apps say of channels' own encryption. */
+#define KEYS(text) "key_sources = ( { name = \"k\"; " text " } );"
+#define APP(text) "apps = ( { name = \"a\"; " text " } );"
+    {KEYS(""), "steno.conf:1: key_sources.path: is missing, but must be given (type \"folder\")"},
+    {KEYS("type = \"command\";"), "steno.conf:1: key_sources.path: is missing, but must be given (type \"command\")"},
+    {KEYS("type = \"pkcs11\"; path = \"/k\";"),
+     "steno.conf:1: key_sources.url: is missing, but must be given (type \"pkcs11\")"},
+    {KEYS("type = \"pkcs11\"; url = \"pkcs11:object=k\";"), "steno.conf:1: key_sources.path: is missing, but"},
+    {KEYS("type = \"pkcs11\"; path = \"/k\"; url = \"https://h/\";"),
+     "steno.conf:1: key_sources.url: is no RFC 7512 URI, but must be"},
+    {KEYS("type = \"pkcs11\"; path = \"/k\"; url = \"pkcs11:object=k?pin-value=hush\";"),
+     "steno.conf:1: key_sources.url: holds a PIN, but must not"},
+    {KEYS("type = \"service\";"), "steno.conf:1: key_sources.url: is missing, but must be given (type \"service\")"},
+    {KEYS("type = \"service\"; url = \"http://h/\";"),
+     "steno.conf:1: key_sources.url: is http://, but must be https://"},
+    {KEYS("type = \"service\"; url = \"http://127.0.0.1/\";"),
+     "steno.conf:1: key_sources.url: is http://, but must be https://"},
+    {KEYS("type = \"service\"; url = \"https://u:hush@h/\";"),
+     "steno.conf:1: key_sources.url: holds a user or password"},
+    {KEYS("type = \"vault\"; url = \"https://h\";"),
+     "steno.conf:1: key_sources.secret_file: is missing, but must be given (type \"vault\"): the token"},
+    {KEYS("type = \"tape\"; path = \"/k\";"),
+     "steno.conf:1: key_sources.type: is 'tape', but must be one of: folder, "},
+    {"key_sources = ( { name = \"later\"; path = \"/k\"; } );",
+     "steno.conf:1: key_sources.name: is 'later', but must be another name"},
+    {"key_sources = ( { name = \"inline\"; path = \"/k\"; } );", "steno.conf:1: key_sources.name: is 'inline', but"},
+    {APP("keys = \"k\";"), "steno.conf:1: apps.keys: is 'k', but must be \"later\", or the name of an entry of"},
+    {KEYS("path = \"/k\";") "\n" APP("key_sources = [ \"K\" ];"),
+     "steno.conf:2: apps.key_sources: holds 'K', but must hold only names of key_sources: k"},
+    {"key_sources = ( { name = \"k\"; path = \"/k\"; }, { name = \"l\"; path = \"/l\"; } );\n" APP(
+         "key_sources = [ \"k\" ]; keys = \"l\";"),
+     "steno.conf:2: apps.keys: is 'l', but must be"},
+    {APP("content = \"rot13\";"), "steno.conf:1: apps.content: is 'rot13', but must be one of: none, sframe, "},
+    {APP("content = \"aes-128-ecb\";"), "steno.conf:1: apps.content: is 'aes-128-ecb', which tells nobody that"},
+    {APP("content = \"aes-256-xts\";"), "steno.conf:1: apps.content: is 'aes-256-xts', which tells nobody that"},
+    {APP("inline_keys = \"twice\";"), "steno.conf:1: apps.inline_keys: is 'twice', but must be one of: keep, once"},
+    {APP("output_encryption = \"cms\";"),
+     "steno.conf:1: apps.output_encryption: is \"cms\", but output_recipients is not given"},
+    {APP("output_encryption = \"cenc\";"),
+     "steno.conf:1: apps.output_encryption: is \"cenc\", but output_key_file is not given"},
+    {APP("output_recipients = [ \"/etc/hostname\" ];"),
+     "steno.conf:1: apps.output_recipients: is given, but output_encryption is \"none\", not \"cms\""},
+    {APP("output_encryption = \"cms\"; output_recipients = [ \"ward.pem\" ];"),
+     "steno.conf:1: apps.output_recipients: holds 'ward.pem', but must hold only files, each as an absolute path"},
+    {APP("output_encryption = \"cms\"; output_recipients = [ \"/nonexistent\" ];"),
+     "steno.conf:1: apps.output_recipients: '/nonexistent' cannot be read: No such file or directory"},
     /* Files. */
     {"api = { client_ca_file = \"/nonexistent/ca.pem\"; };",
      "steno.conf:1: api.client_ca_file: '/nonexistent/ca.pem' cannot be read: No such file or directory"},
@@ -307,6 +357,36 @@ static void certificate_and_key_come_together(void **state)
         first, "steno.conf:1: api.certificate_file: is given without private_key_file, but must be given with it");
     assert_string_equal(
         second, "steno.conf:2: api.private_key_file: is given without certificate_file, but must be given with it");
+}
+
+/* Files whose use depends on other settings. */
+static void files_of_keys_come_together(void **state)
+{
+    static const struct {
+        const char *name, *text, *format, *fault;
+    } rows[] = {
+        {"pem", "-", KEYS("type = \"service\"; url = \"https://h/\"; client_certificate_file = \"%s\";"),
+         "key_sources.client_certificate_file: is given without client_key_file, but must be with it"},
+        {"pem", "-", KEYS("type = \"service\"; url = \"https://h/\"; client_key_file = \"%s\";"),
+         "key_sources.client_key_file: is given without client_certificate_file, but must be with it"},
+        {"token", "hush", KEYS("type = \"vault\"; url = \"http://192.0.2.1:8200\"; secret_file = \"%s\";"),
+         "key_sources.url: is http://, but must be https:// (http:// is for this machine's loopback)"},
+        {"token", "hush", KEYS("type = \"vault\"; url = \"http://127.example.com\"; secret_file = \"%s\";"),
+         "key_sources.url: is http://, but must be https:// (http:// is for this machine's loopback)"},
+        {"key", OUTPUT_KEY, APP("output_key_file = \"%s\";"),
+         "apps.output_key_file: is given, but output_encryption is \"none\", not \"cenc\""},
+        {"key", "hush" OUTPUT_KEY, APP("output_encryption = \"cenc\"; output_key_file = \"%s\";"),
+         "apps.output_key_file: 'key' does not hold KID:KEY, but must: 32 hex digits, a colon, and 32 hex digits"},
+        {"key", "g" OUTPUT_KEY_TAIL, APP("output_encryption = \"cenc\"; output_key_file = \"%s\";"),
+         "apps.output_key_file: 'key' does not hold KID:KEY, but must: 32 hex digits, a colon, and 32 hex digits"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *file = folder_write_mode(*state, rows[i].name, rows[i].text, 0600);
+        g_auto(GStrv) parts = g_strsplit(rows[i].format, "%s", -1);
+        g_autofree char *text = g_strjoinv(file, parts), *message = folder_refuse(*state, text);
+        g_autofree char *wanted = g_strdup_printf("steno.conf:1: %s", rows[i].fault);
+        assert_string_equal(message, wanted);
+    }
 }
 
 /* Who gives a key of the customer's means that it is used. */
@@ -446,6 +526,7 @@ int main(void)
         IN_FOLDER(every_fault_is_told),
         IN_FOLDER(secret_files_of_others_are_refused),
         IN_FOLDER(certificate_and_key_come_together),
+        IN_FOLDER(files_of_keys_come_together),
         IN_FOLDER(a_storages_files_come_together),
         IN_FOLDER(all_faults_are_told_at_once),
         IN_FOLDER(broken_files_have_no_echo),

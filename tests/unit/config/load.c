@@ -132,6 +132,44 @@ static void odd_storages_are_noted(void **state)
         assert_string_equal(config->notes->pdata[i], notes[i]);
 }
 
+static void key_sources_and_apps_fit(void **state)
+{
+    g_autofree char *token = folder_write_mode(*state, "token", "hush", 0600);
+    g_autofree char *recipient = folder_write(*state, "ward.pem", "-");
+    g_autofree char *key =
+        folder_write_mode(*state, "cenc", "00112233445566778899AABBCCDDEEFF:ffeeddccbbaa99887766554433221100\n", 0600);
+    g_autofree char *text = g_strdup_printf(
+        "platforms = ( { name = \"j\"; url = \"https://h/\"; } ); storages = ( { name = \"l\"; root = \"/r\"; } );\n"
+        "key_sources = ( { name = \"f\"; path = \"/k\"; mount = \"kv\"; },\n"
+        "  { name = \"s\"; type = \"service\"; url = \"https://h/keys?tenant=1\"; path = \"/k\"; },\n"
+        "  { name = \"v\"; type = \"vault\"; url = \"http://[::1]:8200\"; secret_file = \"%s\"; },\n"
+        "  { name = \"p\"; type = \"pkcs11\"; url = \"pkcs11:object=k\"; path = \"/k\"; secret_file = \"%s\"; },\n"
+        "  { name = \"c\"; type = \"command\"; path = \"/bin/keys\"; } );\n"
+        "apps = ( { name = \"a\"; content = \"livekit\"; keys = \"later\"; never_record = [ \"board-*\", \"??\" ];\n"
+        "    output_encryption = \"cms\"; output_recipients = [ \"%s\" ]; },\n"
+        "  { name = \"b\"; content = \"aes-256-xts\"; allow_insecure_modes = true; key_sources = [ \"v\", \"c\" ];\n"
+        "    keys = \"v\"; inline_keys = \"once\"; output_encryption = \"cenc\"; output_key_file = \"%s\"; } );\n",
+        token, token, recipient, key);
+    g_autoptr(StenoConfig) config = folder_load(*state, text);
+    const StenoConfigKeys *vault = steno_config_key_source(config, "v");
+    const StenoConfigApp *a = steno_config_app(config, "a"), *b = steno_config_app(config, "b");
+    assert_string_equal(vault->mount, "secret");
+    assert_string_equal(vault->prefix, "steno");
+    assert_null(steno_config_key_source(config, "V"));
+    assert_string_equal(a->keys, STENO_CONFIG_KEYS_LATER);
+    assert_string_equal(a->never_record[1], "??");
+    assert_string_equal(a->inline_keys, "keep");
+    assert_string_equal(b->keys, "v");
+    static const char *const notes[] = {
+        "key_source 'f' is of type folder: its mount does nothing",
+        "key_source 's' is of type service: its path does nothing",
+        "key_source 's' has neither secret_file nor client_certificate_file: the service cannot tell us from others",
+    };
+    assert_int_equal(config->notes->len, G_N_ELEMENTS(notes));
+    for (guint i = 0; i < G_N_ELEMENTS(notes); i++)
+        assert_string_equal(config->notes->pdata[i], notes[i]);
+}
+
 static void a_storage_needs_no_file(void **state)
 {
     StenoConfigStorage *settings = NULL;
@@ -234,6 +272,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(values_are_read, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(storages_are_read, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(odd_storages_are_noted, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(key_sources_and_apps_fit, folder_setup, folder_teardown),
         cmocka_unit_test(a_storage_needs_no_file),
         cmocka_unit_test(lists_of_an_app_are_asked),
         cmocka_unit_test_setup_teardown(files_add_up, folder_setup, folder_teardown),
