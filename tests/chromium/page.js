@@ -10,6 +10,7 @@
  *   50 – 100 %               black, or white while it flashes, with a small moving block so that no two frames are alike
  */
 import Janus from '/janus.js';
+import { Encryption } from '/e2ee.js';
 
 const COLUMNS = 26;
 const BEEP_SECONDS = 0.05;
@@ -138,6 +139,7 @@ let handle = null;
 let options = null;
 let sources = [];
 let published = null;
+let encryption = null;
 const tell = (event, detail) => window.stenoTell?.({ event, ...detail });
 
 function send(message, jsep) {
@@ -211,6 +213,16 @@ function videoTrack(source, add) {
   return track;
 }
 
+/* Every sender's frames are encrypted from the first one on, when options.encryption says how. */
+async function encrypt() {
+  if (!options.encryption)
+    return;
+  encryption = new Encryption(options.encryption);
+  await encryption.start();
+  for (const t of handle.webrtcStuff.pc.getTransceivers())
+    encryption.protect(t.sender, t.receiver.track.kind, options.codec);
+}
+
 function sender(kind, index = 0) {
   return handle.webrtcStuff.pc.getTransceivers().filter((t) => t.receiver.track.kind === kind)[index].sender;
 }
@@ -242,6 +254,7 @@ window.api = {
     if (options.video)
       tracks.push(videoTrack(source));
     const jsep = await offer(tracks);
+    await encrypt();
     const request = { request: 'publish', audiocodec: 'opus' };
     if (options.video)
       request.videocodec = options.codec;
@@ -271,6 +284,14 @@ window.api = {
   /* Sends silence or black, as most applications' mute buttons do. */
   async enable({ kind, on }) {
     (kind === 'audio' ? sources[0].audioTrack : sources[0].videoTrack).enabled = on;
+  },
+
+  /* Keys of options.encryption. */
+  async setKey(key) {
+    await encryption.setKey(key);
+  },
+  async ratchet(key) {
+    encryption.ratchet(key);
   },
 
   async resize({ width, height }) {

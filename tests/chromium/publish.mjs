@@ -16,6 +16,9 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const FILES = {
   '/page.html': ['page.html', 'text/html'],
   '/page.js': ['page.js', 'text/javascript'],
+  '/e2ee.js': ['e2ee.js', 'text/javascript'],
+  '/e2ee.worker.js': ['e2ee.worker.js', 'text/javascript'],
+  '/livekit.worker.js': ['node_modules/livekit-client/dist/livekit-client.e2ee.worker.mjs', 'text/javascript'],
   '/janus.js': ['node_modules/janus-gateway/npm/dist/janus.es.js', 'text/javascript'],
   '/adapter.js': ['node_modules/webrtc-adapter/out/adapter.js', 'text/javascript'],
 };

@@ -16,7 +16,8 @@ static int packetize_vpx(Packetizer *packetizer, const guint8 *frame, gsize byte
     /* VP9: two bits frame marker, two bits profile (profile 3 has one more), show_existing_frame, frame_type. */
     const bool reserved = vp9 && (frame[0] & 0x30) == 0x30;
     const bool shown_again = vp9 && (frame[0] & (reserved ? 0x04 : 0x08));
-    const bool inter = vp9 && (shown_again || (frame[0] & (reserved ? 0x02 : 0x04)));
+    const bool inter =
+        vp9 && (packetizer->sealed ? !packetizer->keyframe : shown_again || (frame[0] & (reserved ? 0x02 : 0x04)));
     const gsize header = vp9 ? 3 : 4;
     guint8 payload[PACKETIZE_MAX_PAYLOAD];
     for (gsize at = 0; at < bytes;) {
@@ -59,14 +60,15 @@ static gsize find_start_code(const guint8 *data, gsize bytes, gsize at)
     return bytes;
 }
 
-static guint split_annexb(const guint8 *data, gsize bytes, Nal *nals)
+static guint split_annexb(const guint8 *data, gsize bytes, bool sealed, Nal *nals)
 {
     guint count = 0;
     gsize at = find_start_code(data, bytes, 0);
     while (at < bytes && count < NALS_MAX) {
         const gsize begin = at + 3;
         gsize end = at = find_start_code(data, bytes, begin);
-        while (end > begin && data[end - 1] == 0) /* trailing_zero_8bits, or the zero_byte of the next start code */
+        /* trailing_zero_8bits, or the zero_byte of the next start code; at a sealed frame's end it is its key index. */
+        while (end > begin && data[end - 1] == 0 && !(sealed && end == bytes))
             end--;
         if (end > begin)
             nals[count++] = (Nal){data + begin, end - begin};
@@ -128,7 +130,7 @@ static int packetize_h26x(const Packetizer *packetizer, const guint8 *frame, gsi
                           gpointer user)
 {
     Nal nals[NALS_MAX];
-    const guint count = split_annexb(frame, bytes, nals);
+    const guint count = split_annexb(frame, bytes, packetizer->sealed, nals);
     if (count == 0)
         return -EINVAL;
     for (guint i = 0; i < count;) {

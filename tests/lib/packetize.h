@@ -16,6 +16,8 @@ typedef struct {
     StenoCodec codec;
     gsize max_payload;  /* bytes of a payload, at most PACKETIZE_MAX_PAYLOAD */
     guint16 picture_id; /* VP8, VP9: of the next frame, 15 bits; counts by itself */
+    bool sealed;        /* frames are encrypted: nothing is read of them that is not in the clear … */
+    bool keyframe;      /* … but this, of the next frame */
 } Packetizer;
 
 /* One RTP payload, lent until the callback returns; marker is set on the last one of a frame (never for audio). */

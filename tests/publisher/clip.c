@@ -1,11 +1,15 @@
 #include "publisher.h"
 
 #include "packetize.h"
+#include "seal.h"
 
 #include <libavcodec/avcodec.h>
 #include <libavcodec/bsf.h>
 #include <libavformat/avformat.h>
 #include <string.h>
+
+/* What sealing adds to a payload, at most. */
+#define SEAL_ROOM_BYTES 64
 
 static const struct {
     enum AVCodecID id;
@@ -24,6 +28,8 @@ typedef struct {
     AVStream *stream;
     AVBSFContext *filter; /* MP4's length-prefixed NAL units to Annex B */
     Packetizer packetizer;
+    Sealer *sealer; /* NULL: frames are sent as they are */
+    SealedFrame frame;
     gint64 first_pts, first_dts;
 } Loader;
 
@@ -35,7 +41,14 @@ static gboolean fail(GError **error, const char *path, const char *words)
 
 static void on_payload(gpointer user, const guint8 *payload, gsize bytes, bool marker)
 {
-    Clip *clip = user;
+    const Loader *loader = user;
+    Clip *clip = loader->clip;
+    g_autoptr(GByteArray) sealed = NULL;
+    if (loader->sealer && sealer_is_per_packet(loader->sealer)) {
+        sealed = sealer_seal(loader->sealer, &loader->frame, payload, bytes);
+        payload = sealed->data;
+        bytes = sealed->len;
+    }
     ClipPacket packet = {clip->payloads->len, (guint16)bytes, marker};
 
     g_byte_array_append(clip->payloads, payload, (guint)bytes);
@@ -48,6 +61,20 @@ static void note_profile(Clip *clip, const guint8 *data, gsize bytes)
         if (data[i] == 0 && data[i + 1] == 0 && data[i + 2] == 1 && (data[i + 3] & 0x1f) == 7)
             memcpy(clip->h264_profile, data + i + 4, 3);
     }
+}
+
+static gboolean packetize(Loader *loader, const ClipFrame *frame, const AVPacket *packet)
+{
+    Packetizer *packetizer = &loader->packetizer;
+    if (!loader->sealer)
+        return packetizer_frame(packetizer, packet->data, (gsize)packet->size, on_payload, loader) == 0;
+    loader->frame = (SealedFrame){loader->clip->codec, frame->keyframe, frame->time_us, frame->rtp_ts};
+    if (sealer_is_per_packet(loader->sealer))
+        return packetizer_frame(packetizer, packet->data, (gsize)packet->size, on_payload, loader) == 0;
+    g_autoptr(GByteArray) sealed = sealer_seal(loader->sealer, &loader->frame, packet->data, (gsize)packet->size);
+    packetizer->sealed = true;
+    packetizer->keyframe = frame->keyframe;
+    return packetizer_frame(packetizer, sealed->data, sealed->len, on_payload, loader) == 0;
 }
 
 static gboolean add_packet(Loader *loader, const AVPacket *packet)
@@ -74,7 +101,7 @@ static gboolean add_packet(Loader *loader, const AVPacket *packet)
                              : av_rescale_q(1, av_inv_q(rate), micro);
     if (clip->codec == STENO_CODEC_H264)
         note_profile(clip, packet->data, (gsize)packet->size);
-    if (packetizer_frame(&loader->packetizer, packet->data, (gsize)packet->size, on_payload, clip) != 0)
+    if (!packetize(loader, &frame, packet))
         return FALSE;
     frame.n_packets = clip->packets->len - frame.first_packet;
     clip->duration_us = MAX(clip->duration_us, frame.time_us + duration_us);
@@ -132,17 +159,22 @@ static gboolean load(Loader *loader, const char *path, gboolean video, GError **
         return fail(error, path, "is of a codec that is not sent over RTP here");
     loader->clip->channels = (guint8)(video ? 0 : loader->stream->codecpar->ch_layout.nb_channels);
     packetizer_init(&loader->packetizer, loader->clip->codec);
+    if (loader->sealer && sealer_is_per_packet(loader->sealer))
+        loader->packetizer.max_payload -= SEAL_ROOM_BYTES;
     return (open_filter(loader) || fail(error, path, "cannot be turned into Annex B")) && read_all(loader, path, error);
 }
 
-Clip *clip_load(const char *path, gboolean video, GError **error)
+Clip *clip_load(const char *path, gboolean video, const char *seal, GError **error)
 {
     Loader loader = {.clip = g_new0(Clip, 1)};
 
     loader.clip->frames = g_array_new(FALSE, FALSE, sizeof(ClipFrame));
     loader.clip->packets = g_array_new(FALSE, FALSE, sizeof(ClipPacket));
     loader.clip->payloads = g_byte_array_new();
-    gboolean ok = load(&loader, path, video, error);
+    if (seal)
+        loader.sealer = sealer_new(seal, error);
+    gboolean ok = (!seal || loader.sealer) && load(&loader, path, video, error);
+    sealer_free(loader.sealer);
     av_bsf_free(&loader.filter);
     avformat_close_input(&loader.format);
     if (ok)

@@ -39,6 +39,8 @@ static gboolean parse(Options *options, int *argc, char ***argv, GError **error)
         {"seconds", 0, 0, G_OPTION_ARG_INT, &options->seconds, "stop after so long", "S"},
         {"mute-at", 0, 0, G_OPTION_ARG_STRING, &options->mute_at, "send no audio (or video) from A to B seconds",
          "[video:]A:B"},
+        {"seal", 0, 0, G_OPTION_ARG_FILENAME, &options->seal, "encrypt frames or payloads as this description says",
+         "FILE"},
         {"no-rtx", 0, 0, G_OPTION_ARG_NONE, &options->no_rtx, "answer NACKs by plain resends", NULL},
         {"no-extensions", 0, 0, G_OPTION_ARG_NONE, &options->no_extensions, "no RTP header extensions", NULL},
         {"sdp-out", 0, 0, G_OPTION_ARG_FILENAME, &options->sdp_out, "instead of Janus: plain RTP, told in this file",
@@ -123,7 +125,7 @@ static void clear_options(Options *options)
 {
     char *texts[] = {options->url,     options->token,   options->room_token, options->pin,     options->api_secret,
                      options->display, options->video,   options->audio,      options->sdp_out, options->to,
-                     options->srtp,    options->ca_file, options->mute_at};
+                     options->srtp,    options->ca_file, options->mute_at,    options->seal};
 
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
@@ -155,9 +157,9 @@ static gboolean run(Publisher *publisher, GError **error)
 {
     const Options *options = &publisher->options;
 
-    if (options->video && !(publisher->video = clip_load(options->video, TRUE, error)))
+    if (options->video && !(publisher->video = clip_load(options->video, TRUE, options->seal, error)))
         return FALSE;
-    if (options->audio && !(publisher->audio = clip_load(options->audio, FALSE, error)))
+    if (options->audio && !(publisher->audio = clip_load(options->audio, FALSE, options->seal, error)))
         return FALSE;
     make_participants(publisher);
     publisher->kind = options->sdp_out ? &udp_output : &janus_output;

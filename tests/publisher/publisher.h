@@ -36,8 +36,9 @@ typedef struct {
     GByteArray *payloads;
 } Clip;
 
-/* The first video or audio stream of a file that libavformat can read. */
-Clip *clip_load(const char *path, gboolean video, GError **error);
+/* The first video or audio stream of a file that libavformat can read; seal (may be NULL): how its frames are encrypted,
+ * a description for tests/lib/seal.h. */
+Clip *clip_load(const char *path, gboolean video, const char *seal, GError **error);
 void clip_free(Clip *clip);
 
 /* ---- sender.c: one participant's packets ------------------------------------------------------------------------- */
@@ -105,7 +106,7 @@ void participant_clear(Participant *participant);
 typedef struct {
     char *url, *token, *room_token, *pin, *api_secret, *display, *ca_file;
     gint64 room;
-    char *video, *audio, *sdp_out, *to, *srtp, *mute_at;
+    char *video, *audio, *sdp_out, *to, *srtp, *mute_at, *seal;
     gboolean loop, sdp_each, no_rtx, no_extensions;
     int count, seconds, delay_ms;
 } Options;
