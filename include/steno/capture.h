@@ -3,10 +3,12 @@
  *
  * On disk (the capture's file format, read by assemble):
  *
- *   CAPTURE/recording.json            written once at the start, atomically: id, platform, channel, zero, options; no
- * secrets CAPTURE/part-0001/events.jsonl    one JSON object a line: {"t": <wall µs>, "event": "…", …}; a torn last line
- * is lawful CAPTURE/part-0001/track-0001.0.mkv   one Matroska file a track and format: track number, then the number of
- * the format
+ *   CAPTURE/recording.json            written once at the start, atomically: id, platform, channel, zero, options;
+ *                                     no secrets
+ *   CAPTURE/part-0001/events.jsonl    one JSON object a line: {"t": <wall µs>, "event": "…", …}; a torn last line is
+ *                                     lawful
+ *   CAPTURE/part-0001/track-0001.0.mkv   one Matroska file a track and format: track number, then the number of the
+ *                                     format
  *
  * A part is one uninterrupted run of a recorder in a channel; the next part begins after a crash, a reconnect or a
  * rotation. A section is what lies between two rotations: one part or more; a part whose last line is "rotated" is the
@@ -40,7 +42,8 @@
  *    0  i64  extended sequence number, little-endian
  *    8  u8   1: the packet's marker bit
  *    9  …    the RTP payload
- * recording.json tells content {format, unit}; its keys are nowhere in a capture.
+ * recording.json tells content {format, unit}; its keys are nowhere in a capture. Sealed frames take the room that
+ * clear ones would: the disk's limits hold for them as they are, and nothing waits elsewhere.
  *
  * Tracks and each Cluster begin with a CRC-32 (RFC 8794 §11.3.1; files of earlier recorders have none): a bit that
  * flips is found, and costs the cluster that it is in.
@@ -64,18 +67,20 @@
  *   track_added {track, participant, mid, kind, codec, clock_hz, ssrc, peer, source}
  *   track_started {track}              its first packet
  *   track_removed {track}
- *   format {track, segment, codec, clock_hz, width, height, channels, sealed}   the file track-N.segment begins;
- * sealed: true when it is undecryptable {track, participant, kid, cause, since}   frames of this track and key id
- * cannot be decrypted (kid: as a decimal text, null: it cannot be read; cause no-key or bad-key). Told within 2 s, once
- * for each (track, kid, cause) until decryptable {track, participant}   …all of the track's frames can be, again; since
- * and frames: how many were sealed gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}
+ *   format {track, segment, codec, clock_hz, width, height, channels, sealed}   the file track-N.segment begins
+ *   undecryptable {track, participant, kid, cause, since}   frames of this track under this key id cannot be
+ *                                      decrypted. kid: decimal text, null when it cannot be read; cause: no-key or
+ *                                      bad-key. Told within 2 s, once for each (track, kid, cause) until decryptable;
+ *                                      of a missing key that came within a second, nothing is told
+ *   decryptable {track, participant, since, frames}   all of the track's frames can be again; how many were sealed
+ *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}
  *                                      gaps that follow on each other for the same cause are one; of a pause: track
  *                                      null, cause, from and until, when it is over
  *   clock {track, rtp_ts, ntp, arrival, offset}                         a sender report
  *   source_changed {track, ssrc}       the sender began anew
  *   muted {track, evidence}, unmuted   evidence "rtp": no packets came for 1 s; "platform": it said so
  *   layer, talking, silent             what the platform says of a stream
- *   stats {track, packets, bytes, lost, recovered, duplicates, reordered, late, nacks, plis, …}
+ *   stats {track, packets, bytes, lost, recovered, duplicates, reordered, late, nacks, plis, sealed, …}
  *                                      each 10 s and at a track's end
  */
 #ifndef STENO_CAPTURE_H
@@ -185,6 +190,8 @@ const guint8 *steno_capture_reader_parameters(const StenoCaptureReader *reader, 
 /* Picture size in px, or channels and clock of audio. */
 void steno_capture_reader_format(const StenoCaptureReader *reader, guint *width, guint *height, guint *channels,
                                  guint *clock_hz);
+/* Its frames are sealed, all of them; its format says nothing of size and parameters. */
+gboolean steno_capture_reader_is_sealed(const StenoCaptureReader *reader);
 /* 1: a frame; 0: the end, whole or torn. Damage is passed over, with the whole cluster that it is in. */
 int steno_capture_reader_next(StenoCaptureReader *reader, StenoCaptureFrame *frame);
 /* Bytes that could not be read so far: the torn end of a crash, or damage. 0 for a file that was closed in order. */

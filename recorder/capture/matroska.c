@@ -176,6 +176,19 @@ static void put_media(GByteArray *out, const StenoMatroskaTrack *track)
         put_uint(out, MKV_SEEK_PRE_ROLL, 80 * 1000 * 1000);
 }
 
+/* RFC 9559 §5.1.4.1.31: all blocks are encrypted, by AES. How, is told elsewhere. */
+static void put_encryption(GByteArray *out)
+{
+    guint encodings = open_master(out, MKV_CONTENT_ENCODINGS);
+    guint encoding = open_master(out, MKV_CONTENT_ENCODING);
+    put_uint(out, MKV_CONTENT_ENCODING_TYPE, 1);
+    guint encryption = open_master(out, MKV_CONTENT_ENCRYPTION);
+    put_uint(out, MKV_CONTENT_ENC_ALGO, 5);
+    close_master(out, encryption);
+    close_master(out, encoding);
+    close_master(out, encodings);
+}
+
 void steno_matroska_header(GByteArray *out, const StenoMatroskaTrack *track, const StenoCrc32 *crc32)
 {
     /* DateUTC counts ns from 2001-01-01. */
@@ -208,6 +221,8 @@ void steno_matroska_header(GByteArray *out, const StenoMatroskaTrack *track, con
     if (track->codec_private_bytes)
         put_bytes(out, MKV_CODEC_PRIVATE, track->codec_private, track->codec_private_bytes);
     put_media(out, track);
+    if (track->sealed)
+        put_encryption(out);
     close_master(out, entry);
     close_master(out, tracks);
     put_crc32_at(out->data + tracks, out->len - tracks, crc32);

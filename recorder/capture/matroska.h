@@ -41,6 +41,11 @@ enum {
     MKV_BLOCK_ADD_ID_NAME = 0x41A4,
     MKV_CODEC_ID = 0x86,
     MKV_CODEC_PRIVATE = 0x63A2,
+    MKV_CONTENT_ENCODINGS = 0x6D80,
+    MKV_CONTENT_ENCODING = 0x6240,
+    MKV_CONTENT_ENCODING_TYPE = 0x5033,
+    MKV_CONTENT_ENCRYPTION = 0x5035,
+    MKV_CONTENT_ENC_ALGO = 0x47E1,
     MKV_SEEK_PRE_ROLL = 0x56BB,
     MKV_VIDEO = 0xE0,
     MKV_PIXEL_WIDTH = 0xB0,
@@ -95,6 +100,7 @@ typedef struct {
     guint channels, clock_hz;
     const guint8 *codec_private;
     gsize codec_private_bytes;
+    gboolean sealed; /* told as ContentEncodings (RFC 9559 §5.1.4.1.31): players leave it alone */
 } StenoMatroskaTrack;
 
 /* Appends everything that comes before the first cluster. */

@@ -46,6 +46,7 @@ struct StenoCaptureReader {
 
     StenoCodec codec;
     guint width, height, channels, clock_hz;
+    gboolean sealed;
     GByteArray *parameters;
 };
 
@@ -192,6 +193,8 @@ static void read_track_entry(StenoCaptureReader *reader, const guint8 *at, const
             private_bytes = (gsize)child.size;
         } else if (child.id == MKV_VIDEO || child.id == MKV_AUDIO) {
             read_media(reader, data, data + child.size);
+        } else if (child.id == MKV_CONTENT_ENCODINGS) {
+            reader->sealed = TRUE; /* nothing else is encoded by us */
         }
     }
     if (!codec_id)
@@ -459,6 +462,11 @@ void steno_capture_reader_format(const StenoCaptureReader *reader, guint *width,
     *height = reader->height;
     *channels = reader->channels;
     *clock_hz = reader->clock_hz;
+}
+
+gboolean steno_capture_reader_is_sealed(const StenoCaptureReader *reader)
+{
+    return reader->sealed;
 }
 
 guint64 steno_capture_reader_skipped(const StenoCaptureReader *reader)

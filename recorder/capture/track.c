@@ -126,6 +126,7 @@ static gboolean open_file(StenoPart *part, StenoTrack *track, GError **error)
         .clock_hz = format->format.clock_hz,
         .codec_private = codec_private->data,
         .codec_private_bytes = codec_private->len,
+        .sealed = format->encrypted,
     };
     g_byte_array_set_size(part->scratch, 0);
     steno_matroska_header(part->scratch, &head, &part->crc32);
@@ -134,11 +135,11 @@ static gboolean open_file(StenoPart *part, StenoTrack *track, GError **error)
     track->fd = steno_files_create(part->folder_fd, name, error);
     if (track->fd < 0)
         return FALSE;
-    json_t *event =
-        json_pack("{s:I, s:s, s:i, s:i, s:s, s:i, s:i, s:i, s:i}", "t", (json_int_t)format->wall_us, "event", "format",
-                  "track", (int)track->number, "segment", (int)track->segment, "codec", steno_codec_name(format->codec),
-                  "clock_hz", (int)format->format.clock_hz, "width", (int)format->format.width, "height",
-                  (int)format->format.height, "channels", (int)format->format.channels);
+    json_t *event = json_pack("{s:I, s:s, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:b}", "t", (json_int_t)format->wall_us,
+                              "event", "format", "track", (int)track->number, "segment", (int)track->segment, "codec",
+                              steno_codec_name(format->codec), "clock_hz", (int)format->format.clock_hz, "width",
+                              (int)format->format.width, "height", (int)format->format.height, "channels",
+                              (int)format->format.channels, "sealed", format->encrypted);
     steno_events_add(&part->events, STENO_EVENTS_NUMBERED, event);
     track->segment++;
     track->frames = 0;
@@ -151,7 +152,7 @@ static gboolean open_file(StenoPart *part, StenoTrack *track, GError **error)
 
 static gboolean same_format(const StenoFrame *a, const StenoFrame *b)
 {
-    return a && a->codec == b->codec && a->format.clock_hz == b->format.clock_hz &&
+    return a && a->codec == b->codec && a->encrypted == b->encrypted && a->format.clock_hz == b->format.clock_hz &&
            a->format.width == b->format.width && a->format.height == b->format.height &&
            a->format.channels == b->format.channels && a->payload_bytes == b->payload_bytes &&
            (a->payload_bytes == 0 || memcmp(a->payload, b->payload, a->payload_bytes) == 0);
@@ -172,7 +173,9 @@ static gboolean take_format(StenoPart *part, StenoTrack *track, StenoFrame *fram
 static gboolean take_media(StenoPart *part, StenoTrack *track, const StenoFrame *frame, GError **error)
 {
     tell_gap(part, track);
-    if (!track->format || (track->fd < 0 && track->segment >= STENO_CAPTURE_SEGMENTS_MAX)) {
+    /* A file is sealed as a whole or not at all. */
+    if (!track->format || track->format->encrypted != frame->encrypted ||
+        (track->fd < 0 && track->segment >= STENO_CAPTURE_SEGMENTS_MAX)) {
         part->frames_dropped++;
         return TRUE;
     }
