@@ -25,15 +25,27 @@ def _picture(number, tag):
                            np.zeros((2 * block, media.COLUMNS * media.CELL), np.uint8)])
 
 
-def numbered(case, tag=1, seconds=SECONDS):
-    """(video, audio): VP8 with numbered pictures and a key frame a second, Opus with a tone."""
-    video, audio = case.path(f"numbered-{tag}.webm"), case.path("tone.ogg")
+# What a picture of each codec is encoded with, and the file that holds it. A key frame a second, no frame out of order.
+ENCODERS = {
+    "vp8": ("webm", ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "250k"]),
+    "vp9": ("webm", ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "250k"]),
+    "h264": ("mp4", ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-bf", "0",
+                     "-b:v", "250k"]),
+    "h265": ("mp4", ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "bframes=0:log-level=error", "-b:v", "250k"]),
+    "av1": ("mp4", ["-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "pred-struct=1", "-b:v", "250k"]),
+}
+
+
+def numbered(case, tag=1, seconds=SECONDS, codec="vp8"):
+    """(video, audio): numbered pictures with a key frame a second, Opus with a tone."""
+    extension, encoder_arguments = ENCODERS[codec]
+    video = case.path(f"numbered-{codec}-{tag}-{seconds}.{extension}")
+    audio = case.path(f"tone-{seconds}.ogg")
     if not os.path.exists(video):
         height, width = _picture(0, tag).shape
         encoder = subprocess.Popen(["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "gray", "-s",
-                                    f"{width}x{height}", "-r", str(FPS), "-i", "pipe:0", "-c:v", "libvpx", "-deadline",
-                                    "realtime", "-cpu-used", "8", "-g", str(FPS), "-b:v", "250k", "-pix_fmt", "yuv420p", video],
-                                   stdin=subprocess.PIPE)
+                                    f"{width}x{height}", "-r", str(FPS), "-i", "pipe:0", *encoder_arguments, "-g", str(FPS),
+                                    "-pix_fmt", "yuv420p", video], stdin=subprocess.PIPE)
         for number in range(seconds * FPS):
             encoder.stdin.write(_picture(number, tag).tobytes())
         encoder.stdin.close()
@@ -44,11 +56,15 @@ def numbered(case, tag=1, seconds=SECONDS):
     return video, audio
 
 
-def publish(case, server, room=janus.ROOM, name="alice", count=1, tag=1, video=True):
-    """A publisher in a room, sending until it is stopped; returns when it sends."""
-    picture, sound = numbered(case, tag)
-    argv = [PUBLISHER, "--url", server.url, "--room", str(room), "--display", name, "--audio", sound, "--loop", "--count",
-            str(count)]
+def publish(case, server, room=janus.ROOM, name="alice", count=1, tag=1, video=True, loop=True, seconds=SECONDS, codec="vp8",
+            seal=None):
+    """
+    A publisher in a room, sending until it is stopped, or its clip is over; returns when it sends. seal: how its frames are
+    encrypted, the path of a description for the publisher.
+    """
+    picture, sound = numbered(case, tag, seconds, codec)
+    argv = [PUBLISHER, "--url", server.url, "--room", str(room), "--display", name, "--audio", sound, "--count", str(count)]
+    argv += ["--loop"] * loop + (["--seal", seal] if seal else [])
     if server.token_secret:
         argv += ["--token", janus.signed_token(server.token_secret)]
     publisher = procs.start(argv + (["--video", picture] if video else []), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

@@ -218,6 +218,21 @@ def mjr_numbers(path):
         os.unlink(out)
 
 
+def mjr_timestamps(path):
+    """RTP timestamps of the frames in one of Janus' own recordings, in order, without a look into the payloads."""
+    with open(path, "rb") as f:
+        data = f.read()
+    at = 10 + int.from_bytes(data[8:10], "big")
+    found = []
+    while at + 14 <= len(data):
+        bytes_ = int.from_bytes(data[at + 8:at + 10], "big")
+        stamp = int.from_bytes(data[at + 14:at + 18], "big")
+        if not found or found[-1] != stamp:
+            found.append(stamp)
+        at += 10 + bytes_
+    return list(dict.fromkeys(found))
+
+
 def summary(path, fps):
     """Everything at once, for a look by hand."""
     pictures, sound = frames(path), Audio(path)
