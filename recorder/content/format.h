@@ -46,7 +46,8 @@ typedef struct {
     guint epoch_bits, sender_bits;
     guint8 *metadata; /* NULL: none */
     gsize metadata_bytes;
-    guint far_steps; /* by settle(): how many ratchet steps assembly may look ahead; 0: ratchet_window */
+    guint key_members; /* what the set's keys are: _PASSPHRASE, _KEY, _SECRET, ORed */
+    guint far_steps;   /* by settle(): how many ratchet steps assembly may look ahead; 0: CONTENT_FAR_STEPS */
 } ContentSettings;
 
 /* One key as the set says it; lent. */
@@ -60,8 +61,11 @@ typedef struct {
 
 /* A longer passphrase or key is refused: nobody has one. */
 #define CONTENT_KEY_MAX_BYTES 1024
-/* No format's material is longer than this: an SFrame base key given as CONTENT_KEY_MAX_BYTES is not lawful. */
+/* No format's material, and no raw key, is longer than this. */
 #define CONTENT_MATERIAL_MAX_BYTES 256
+
+/* Assembly looks so many ratchet steps ahead where a recording begins in the middle: 85 minutes of one every 5 s. */
+#define CONTENT_FAR_STEPS 1024
 
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
 
@@ -92,6 +96,8 @@ struct StenoContentFormat {
      * what is allowed ("\"suite\" must be 1 to 5"): the parser puts the source before it. NULL: nothing to check.
      */
     gboolean (*settle)(const StenoContentFormat *format, ContentSettings *settings, GError **error);
+    /* The highest kid that a key of the set may have. NULL: any. */
+    guint64 (*max_kid)(const ContentSettings *settings);
     /*
      * Checks one key and makes step 0's material of it: how many bytes of `material` (CONTENT_MATERIAL_MAX_BYTES) it
      * is; 0 with KEYS_INVALID. May be slow (PBKDF2); several at once on several threads.
@@ -103,11 +109,12 @@ struct StenoContentFormat {
      * BAD_KEY: no frame of this format. Settings are not known yet.
      */
     StenoContentOutcome (*look)(ContentFrame *frame);
-    /* The kid of the key in the set which a frame of this kid is under. NULL: the same. */
+    /* The kid of the key in the set which a frame of this kid is under, or of a key's own. NULL: the same. */
     guint64 (*key_kid)(const ContentSettings *settings, guint64 frame_kid);
     /*
      * Where frames say at which step of the ratchet they are: steps are counted modulo this in the kid's low bits (a
-     * power of two; 1: no ratchet). NULL: they do not say; the window is tried.
+     * power of two; 1: no ratchet), and a key's kid says at which step it is. NULL: they do not say; the window is
+     * tried.
      */
     guint64 (*told_steps)(const ContentSettings *settings);
     /*
@@ -142,7 +149,9 @@ typedef struct {
 } ContentKey;
 
 const StenoContentFormat *content_keys_format(const StenoContentKeys *keys);
-const ContentSettings *content_keys_settings(const StenoContentKeys *keys);
+/* In a box of g_atomic_rc_box; content_settings_unref() is what it is freed with. */
+ContentSettings *content_keys_settings(const StenoContentKeys *keys);
+void content_settings_unref(ContentSettings *settings);
 const ContentKey *content_keys_at(const StenoContentKeys *keys, guint index);
 
 #endif
