@@ -3,6 +3,7 @@ import glob
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -256,7 +257,7 @@ def test_recorder_crash(case):
             pid = recording.recorder()
             recording.wait(lambda e: e.get("event") == "track_started", 20, "a track")
             time.sleep(3)
-            procs.kill(pid)
+            os.kill(pid, signal.SIGKILL)
             procs.await_true(lambda: recording.recorder() != pid, 20, "another recorder")
     recording, done = recorded(case, server, channel, aes.make_room(server, 3500), inline(channel), seconds=20, before=kill)
     assert recording.code == 0, f"exit {recording.code}: {done}"

@@ -13,7 +13,7 @@
 typedef struct {
     gint64 from_us;
     guint64 kid;
-    guint8 key[KEY_MAX], salt[12];
+    guint8 key[KEY_MAX], salt[12], check[32];
 } SealKey;
 
 typedef struct Format Format;
@@ -30,6 +30,9 @@ struct Sealer {
 struct Format {
     const char *name;
     gboolean per_packet;
+    guint8 mode; /* of the aes-* formats, by Agora's numbers */
+    const char *cipher;
+    gsize key_bytes;
     gboolean (*derive)(const Sealer *sealer, const json_t *key, SealKey *derived, GError **error);
     void (*seal)(Sealer *sealer, const SealKey *key, const SealedFrame *frame, const guint8 *data, gsize bytes,
                  GByteArray *out);
@@ -327,11 +330,90 @@ static void sframe_seal(Sealer *sealer, const SealKey *key, const SealedFrame *f
         gcm(key->key, suites[sealer->suite].key_bytes, nonce, header, head, data, bytes, out);
 }
 
+/* ---- the aes-* formats (docs/CHANNEL-AES.md) -----------------------------------------------------------------------
+ */
+
+static void aes_expand(const Sealer *sealer, const guint8 *master, const char *label, guint64 kid, guint8 *out,
+                       gsize bytes)
+{
+    guint8 info[64];
+    gsize n = strlen(label);
+    memcpy(info, label, n);
+    info[n] = sealer->format->mode;
+    put_be(info + n + 1, kid, 2);
+    hkdf("SHA256", master, 32, "", 0, info, n + 3, out, bytes);
+}
+
+static gboolean aes_derive(const Sealer *sealer, const json_t *key, SealKey *derived, GError **error)
+{
+    const char *secret = json_string_value(json_object_get(key, "secret"));
+    const char *given = json_string_value(json_object_get(key, "salt"));
+    gsize salt_bytes = 0;
+    g_autofree guint8 *salt = given ? g_base64_decode(given, &salt_bytes) : NULL;
+    guint8 master[32];
+    if (!secret)
+        return no_material(error);
+    PKCS5_PBKDF2_HMAC(secret, (int)strlen(secret), salt ? salt : (const guint8 *)"Steno channel AES 1",
+                      salt ? (int)salt_bytes : 19, 100000, EVP_sha256(), sizeof master, master);
+    aes_expand(sealer, master, "Steno channel AES 1 key ", derived->kid, derived->key, sealer->format->key_bytes);
+    aes_expand(sealer, master, "Steno channel AES 1 check ", derived->kid, derived->check, sizeof derived->check);
+    return TRUE;
+}
+
+static void aes_blocks(const char *name, const guint8 *key, const guint8 *tweak, const guint8 *data, gsize bytes,
+                       guint8 *out)
+{
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, name, NULL);
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    int n = 0;
+    EVP_EncryptInit_ex2(context, cipher, key, tweak, NULL);
+    EVP_CIPHER_CTX_set_padding(context, 0);
+    EVP_EncryptUpdate(context, out, &n, data, (int)bytes);
+    EVP_CIPHER_CTX_free(context);
+    EVP_CIPHER_free(cipher);
+}
+
+static void aes_seal(Sealer *sealer, const SealKey *key, const SealedFrame *frame, const guint8 *data, gsize bytes,
+                     GByteArray *out)
+{
+    (void)frame;
+    const Format *format = sealer->format;
+    guint8 header[24] = {1, format->mode}, tweak[16] = {0}, check[16];
+    put_be(header + 2, key->kid, 2);
+    if (strstr(format->name, "gcm")) {
+        put_be(header + 4, 0x5eed5eed, 4);
+        put_be(header + 8, sealer->count++, 8);
+        g_byte_array_append(out, header, 16);
+        gcm(key->key, format->key_bytes, header + 4, header, 16, data, bytes, out);
+        return;
+    }
+    gboolean xts = strstr(format->name, "xts") != NULL;
+    gsize padded = xts ? MAX(bytes, 16) : MAX((bytes + 15) / 16, 1) * 16;
+    g_autofree guint8 *plain = g_malloc0(padded), *sealed = g_malloc0(padded);
+    memcpy(plain, data, bytes);
+    put_be(header + 4, bytes, 4);
+    put_be(header + 8, sealer->count++, 8);
+    memcpy(tweak, header + 8, 8);
+    aes_blocks("AES-256-ECB", key->check, NULL, header, 16, check);
+    memcpy(header + 16, check, 8);
+    aes_blocks(format->cipher, key->key, xts ? tweak : NULL, plain, padded, sealed);
+    g_byte_array_append(out, header, sizeof header);
+    g_byte_array_append(out, sealed, (guint)padded);
+}
+
 static const Format formats[] = {
-    {"livekit", FALSE, livekit_derive, livekit_seal},
-    {"jitsi", FALSE, jitsi_derive, jitsi_seal},
-    {"sframe", FALSE, sframe_derive, sframe_seal},
-    {"sframe-packet", TRUE, sframe_derive, sframe_seal},
+    {"livekit", .derive = livekit_derive, .seal = livekit_seal},
+    {"jitsi", .derive = jitsi_derive, .seal = jitsi_seal},
+    {"sframe", .derive = sframe_derive, .seal = sframe_seal},
+    {"sframe-packet", TRUE, .derive = sframe_derive, .seal = sframe_seal},
+    {"aes-128-xts", FALSE, 1, "AES-128-XTS", 32, aes_derive, aes_seal},
+    {"aes-128-ecb", FALSE, 2, "AES-128-ECB", 16, aes_derive, aes_seal},
+    {"aes-256-xts", FALSE, 3, "AES-256-XTS", 64, aes_derive, aes_seal},
+    {"sm4-128-ecb", FALSE, 4, "SM4-ECB", 16, aes_derive, aes_seal},
+    {"aes-128-gcm", FALSE, 5, "AES-128-GCM", 16, aes_derive, aes_seal},
+    {"aes-256-gcm", FALSE, 6, "AES-256-GCM", 32, aes_derive, aes_seal},
+    {"aes-128-gcm2", FALSE, 7, "AES-128-GCM", 16, aes_derive, aes_seal},
+    {"aes-256-gcm2", FALSE, 8, "AES-256-GCM", 32, aes_derive, aes_seal},
 };
 
 /* ---- the description --------------------------------------------------------------------------------------------- */

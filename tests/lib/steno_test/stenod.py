@@ -70,7 +70,7 @@ class Stenod:
         # The disk of a test machine is as full as it is.
         self.limits = {"refuse_below_percent": 0, "finish_below_percent": 0}
         self.apps = [{"name": "clinic"}]
-        self.platforms, self.webhooks = [], []
+        self.platforms, self.webhooks, self.key_sources = [], [], []
         self.storages = [{"name": "primary", "type": "local", "root": self.root}]
         self.process = None
         case.on_exit(self.destroy)
@@ -104,7 +104,7 @@ class Stenod:
             return "{ " + " ".join(f"{k} = {value(v)};" for k, v in members.items()) + " }"
         text = "".join(f"{k} = {value(v)};\n" for k, v in self.top.items())
         text += f"api = {group(self.api)};\nlimits = {group(self.limits)};\n"
-        for name in ("platforms", "storages", "webhooks", "apps"):
+        for name in ("platforms", "storages", "webhooks", "key_sources", "apps"):
             entries = getattr(self, name)
             if entries:
                 text += f"{name} = (\n  " + ",\n  ".join(map(group, entries)) + "\n);\n"
