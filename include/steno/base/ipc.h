@@ -9,8 +9,9 @@
 #include <glib.h>
 #include <jansson.h>
 
-/* A longer line ends the connection: the longest lawful one is a job with its secrets. */
-#define STENO_IPC_LINE_MAX_BYTES (256 * 1024)
+/* A longer line ends the connection: the longest lawful one is a job with its secrets, of which a key set may have 1
+ * MiB, twice that with its quotes escaped. */
+#define STENO_IPC_LINE_MAX_BYTES (2304 * 1024)
 /* What may wait to be sent to a peer that does not read; more ends the connection. */
 #define STENO_IPC_QUEUE_MAX_BYTES (4 * 1024 * 1024)
 

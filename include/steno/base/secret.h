@@ -8,8 +8,8 @@
 
 typedef struct StenoSecret StenoSecret;
 
-/* A secret file larger than this is refused: it is not a secret. */
-#define STENO_SECRET_FILE_MAX_BYTES 65536
+/* A secret file larger than this is refused: it is not a secret. The largest ones are key sets (content.h). */
+#define STENO_SECRET_FILE_MAX_BYTES (1024 * 1024)
 
 /* Copies bytes into locked memory; the caller should wipe its own copy. A NUL is put behind them. */
 StenoSecret *steno_secret_new(const void *data, gsize bytes);
