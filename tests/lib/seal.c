@@ -330,7 +330,7 @@ static void sframe_seal(Sealer *sealer, const SealKey *key, const SealedFrame *f
         gcm(key->key, suites[sealer->suite].key_bytes, nonce, header, head, data, bytes, out);
 }
 
-/* ---- the aes-* formats (docs/CHANNEL-AES.md) -----------------------------------------------------------------------
+/* ---- the aes formats (docs/CHANNEL-AES.md) ----------------------------------------------------------------------- */
  */
 
 static void aes_expand(const Sealer *sealer, const guint8 *master, const char *label, guint64 kid, guint8 *out,
