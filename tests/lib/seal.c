@@ -331,7 +331,6 @@ static void sframe_seal(Sealer *sealer, const SealKey *key, const SealedFrame *f
 }
 
 /* ---- the aes formats (docs/CHANNEL-AES.md) ----------------------------------------------------------------------- */
- */
 
 static void aes_expand(const Sealer *sealer, const guint8 *master, const char *label, guint64 kid, guint8 *out,
                        gsize bytes)
