@@ -105,38 +105,42 @@ static const Payload payloads[] = {
     PAYLOAD("\1\0\0\0\1\0\0\0\1"),
 };
 
+/* All of them in the clear, then all of them sealed. */
 static void push_payloads(Fixture *fixture, StenoCapture *capture, StenoCodec codec, guint track)
 {
-    helper_push(capture, helper_format(fixture->pool, codec, track, NULL, 0));
-    for (guint i = 0; i < G_N_ELEMENTS(payloads); i++) {
-        for (guint encrypted = 0; encrypted < 2; encrypted++) {
+    for (guint sealed = 0; sealed < 2; sealed++) {
+        StenoFrame *format = helper_format(fixture->pool, codec, track, NULL, 0);
+        format->encrypted = sealed;
+        helper_push(capture, format);
+        for (guint i = 0; i < G_N_ELEMENTS(payloads); i++) {
             StenoFrame *frame = helper_frame(fixture->pool, STENO_FRAME_MEDIA, codec, track, ZERO_US + i * 40000,
                                              payloads[i].data, payloads[i].bytes);
             frame->keyframe = i % 3 == 0;
             frame->decodable = i % 2 == 0;
-            frame->encrypted = encrypted;
+            frame->encrypted = sealed;
             helper_push(capture, frame);
         }
     }
     helper_push(capture, helper_frame(fixture->pool, STENO_FRAME_END, codec, track, ZERO_US, NULL, 0));
 }
 
-static void check_payloads(Fixture *fixture, StenoCodec codec, guint track)
+static void check_payloads(Fixture *fixture, StenoCodec codec, guint track, gboolean sealed)
 {
-    g_autoptr(StenoCaptureReader) reader = open_track(fixture, 1, track, 0);
+    g_autoptr(StenoCaptureReader) reader = open_track(fixture, 1, track, sealed);
     StenoCaptureFrame frame;
     assert_int_equal(steno_capture_reader_codec(reader), codec);
-    for (guint i = 0; i < 2 * G_N_ELEMENTS(payloads); i++) {
-        const Payload *payload = &payloads[i / 2];
+    assert_int_equal(steno_capture_reader_is_sealed(reader), sealed);
+    for (guint i = 0; i < G_N_ELEMENTS(payloads); i++) {
+        const Payload *payload = &payloads[i];
         assert_int_equal(steno_capture_reader_next(reader, &frame), 1);
         assert_int_equal(frame.payload_bytes, payload->bytes);
         assert_memory_equal(frame.payload, payload->data, payload->bytes);
-        assert_int_equal(frame.wall_us, ZERO_US + i / 2 * 40000);
-        assert_int_equal(frame.rtp_ts, i / 2 * 3600);
-        assert_int_equal(frame.arrival_us, i / 2 * 40000 + 5000);
-        assert_int_equal(frame.keyframe, i / 2 % 3 == 0);
-        assert_int_equal(frame.decodable, i / 2 % 2 == 0);
-        assert_int_equal(frame.encrypted, i % 2);
+        assert_int_equal(frame.wall_us, ZERO_US + i * 40000);
+        assert_int_equal(frame.rtp_ts, i * 3600);
+        assert_int_equal(frame.arrival_us, i * 40000 + 5000);
+        assert_int_equal(frame.keyframe, i % 3 == 0);
+        assert_int_equal(frame.decodable, i % 2 == 0);
+        assert_int_equal(frame.encrypted, sealed);
     }
     assert_int_equal(steno_capture_reader_next(reader, &frame), 0);
     assert_int_equal(steno_capture_reader_skipped(reader), 0);
@@ -149,8 +153,10 @@ static void every_payload_comes_back_byte_by_byte(void **state)
     for (StenoCodec codec = STENO_CODEC_OPUS; codec < STENO_CODEC_COUNT; codec++)
         push_payloads(fixture, capture, codec, codec);
     finish(capture);
-    for (StenoCodec codec = STENO_CODEC_OPUS; codec < STENO_CODEC_COUNT; codec++)
-        check_payloads(fixture, codec, codec);
+    for (StenoCodec codec = STENO_CODEC_OPUS; codec < STENO_CODEC_COUNT; codec++) {
+        check_payloads(fixture, codec, codec, FALSE);
+        check_payloads(fixture, codec, codec, TRUE);
+    }
 }
 
 static void format_and_parameters_come_back(void **state)
@@ -246,6 +252,42 @@ static void frames_before_a_format_are_dropped_and_counted(void **state)
     } while (stats.frames_dropped == 0);
     assert_int_equal(stats.frames_dropped, 1);
     finish(capture);
+}
+
+/* A sealed file is told as such before and after it is read, and nothing else gets into it. */
+static void a_file_is_sealed_as_a_whole_or_not_at_all(void **state)
+{
+    Fixture *fixture = *state;
+    StenoCapture *capture = helper_capture(fixture->folder, 1);
+    StenoCaptureStats stats;
+    for (guint i = 0; i < 6; i++) {
+        gboolean sealed = i >= 3;
+        if (i % 3 == 0) {
+            StenoFrame *format = helper_format(fixture->pool, STENO_CODEC_OPUS, 1, NULL, 0);
+            format->encrypted = sealed;
+            helper_push(capture, format);
+        }
+        StenoFrame *frame = helper_frame(fixture->pool, STENO_FRAME_MEDIA, STENO_CODEC_OPUS, 1, ZERO_US, "x", 1);
+        frame->encrypted = i % 3 == 1 ? !sealed : sealed;
+        helper_push(capture, frame);
+    }
+    do {
+        g_usleep(1000);
+        steno_capture_stats(capture, &stats);
+    } while (stats.frames + stats.frames_dropped < 6);
+    assert_int_equal(stats.frames_dropped, 2);
+    finish(capture);
+    assert_int_equal(helper_count_frames(fixture->folder, 1, 1, 0), 2);
+    assert_int_equal(helper_count_frames(fixture->folder, 1, 1, 1), 2);
+    json_t *events = helper_events(fixture->folder, 1), *event;
+    size_t at;
+    guint n = 0;
+    json_array_foreach (events, at, event) {
+        if (g_strcmp0(json_string_value(json_object_get(event, "event")), "format") == 0)
+            assert_int_equal(json_is_true(json_object_get(event, "sealed")), n++ == 1);
+    }
+    assert_int_equal(n, 2);
+    json_decref(events);
 }
 
 /* ---- gaps -------------------------------------------------------------------------------------------------------- */
@@ -553,6 +595,7 @@ int main(void)
         TEST(a_new_format_begins_a_new_file_and_the_same_one_does_not),
         TEST(a_flood_of_formats_ends_at_the_ceiling),
         TEST(frames_before_a_format_are_dropped_and_counted),
+        TEST(a_file_is_sealed_as_a_whole_or_not_at_all),
         TEST(adjacent_gaps_of_one_cause_are_one),
         TEST(the_wall_clock_may_jump_and_the_record_keeps_it),
         TEST(a_frame_before_a_silence_is_on_disk_without_another),
