@@ -1,0 +1,196 @@
+/* The formats of docs/CHANNEL-AES.md with Agora's names, against frames that another implementation sealed. */
+#include "rows.h"
+
+#include "steno/base/error.h"
+
+#include <openssl/evp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+/* cmocka.h needs what stands above. */
+#include <cmocka.h>
+
+static json_t *vectors;
+
+static int load(void **state)
+{
+    (void)state;
+    vectors = vectors_load("channel-aes.json");
+    return 0;
+}
+
+static int unload(void **state)
+{
+    (void)state;
+    json_decref(vectors);
+    return 0;
+}
+
+static const StenoContentFormat *const rows[] = {
+    &content_aes_128_gcm, &content_aes_256_gcm, &content_aes_128_gcm2, &content_aes_256_gcm2,
+    &content_aes_128_xts, &content_aes_256_xts, &content_aes_128_ecb,  &content_sm4_128_ecb,
+};
+
+static gboolean has_sm4(void)
+{
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "SM4-ECB", NULL);
+    EVP_CIPHER_free(cipher);
+    return cipher != NULL;
+}
+
+static void prepare(Row *row, const char *secret, const guint8 *salt, gsize salt_bytes)
+{
+    const ContentKeyInput input = {.member = CONTENT_MEMBER_SECRET,
+                                   .bytes = (const guint8 *)secret,
+                                   .n_bytes = strlen(secret),
+                                   .salt = salt,
+                                   .salt_bytes = salt_bytes};
+    row->bytes = row->format->prepare(row->format, &row->settings, &input, row->material, NULL);
+    assert_int_equal(row->bytes, 32);
+}
+
+/* The vectors of one format with one kid; FALSE: this OpenSSL does not have it, and says so. */
+static gboolean row_of(Row *row, const json_t *group)
+{
+    const char *name = vector_text(group, "format");
+    *row = (Row){0};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (strcmp(rows[i]->name, name) == 0)
+            row->format = rows[i];
+    assert_non_null(row->format);
+    g_autoptr(GError) error = NULL;
+    if (!row->format->settle(row->format, &row->settings, &error)) {
+        assert_string_equal(name, "sm4-128-ecb");
+        assert_false(has_sm4());
+        assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_KEYS_INVALID));
+        return FALSE;
+    }
+    const json_t *key = json_array_get(json_object_get(json_object_get(group, "keys"), "keys"), 0);
+    gsize salt_bytes = 0;
+    g_autofree guint8 *salt =
+        json_object_get(key, "salt") ? g_base64_decode(vector_text(key, "salt"), &salt_bytes) : NULL;
+    prepare(row, vector_text(key, "secret"), salt, salt_bytes);
+    return TRUE;
+}
+
+static void test_vectors(void **state)
+{
+    (void)state;
+    const json_t *groups = json_object_get(vectors, "channel"), *group, *vector;
+    gsize index, number;
+    assert_int_equal(json_array_size(groups), 16);
+    json_array_foreach (groups, index, group) {
+        Row row;
+        if (!row_of(&row, group))
+            continue;
+        json_array_foreach (json_object_get(group, "frames"), number, vector) {
+            g_autoptr(GBytes) frame = vector_bytes(vector, "frame"), plain = vector_bytes(vector, "plain");
+            row_expect(&row, frame, plain);
+        }
+    }
+}
+
+/* GCM: no change at all opens. The others: none of the header, none of the length. */
+static void test_changed(void **state)
+{
+    (void)state;
+    const json_t *groups = json_object_get(vectors, "channel"), *group, *vector;
+    gsize index, number;
+    json_array_foreach (groups, index, group) {
+        Row row;
+        if (!row_of(&row, group))
+            continue;
+        json_array_foreach (json_object_get(group, "frames"), number, vector) {
+            g_autoptr(GBytes) frame = vector_bytes(vector, "frame");
+            if (!row.format->insecure) {
+                row_expect_no_changes(&row, frame);
+                continue;
+            }
+            g_autofree guint8 *changed = g_memdup2(g_bytes_get_data(frame, NULL), g_bytes_get_size(frame));
+            for (guint i = 0; i < 8 * 24; i++) {
+                guint8 out[512];
+                gsize opened = 0;
+                changed[i / 8] ^= (guint8)(1 << i % 8);
+                assert_int_equal(row_open(&row, changed, g_bytes_get_size(frame), out, &opened), STENO_CONTENT_BAD_KEY);
+                changed[i / 8] ^= (guint8)(1 << i % 8);
+            }
+            row_expect_no_other_length(&row, frame);
+        }
+    }
+}
+
+/* Every frame with every other format's key of the same secret, and with another secret. */
+static void test_wrong_key(void **state)
+{
+    (void)state;
+    const json_t *groups = json_object_get(vectors, "channel"), *group, *other, *vector;
+    gsize index, second, number;
+    json_array_foreach (groups, index, group) {
+        Row row, wrong;
+        if (!row_of(&row, group))
+            continue;
+        wrong = row;
+        wrong.material[31] ^= 0x80;
+        json_array_foreach (json_object_get(group, "frames"), number, vector) {
+            guint8 out[512];
+            gsize opened = 0;
+            g_autoptr(GBytes) frame = vector_bytes(vector, "frame");
+            assert_int_equal(row_open(&wrong, g_bytes_get_data(frame, NULL), g_bytes_get_size(frame), out, &opened),
+                             STENO_CONTENT_BAD_KEY);
+        }
+        json_array_foreach (groups, second, other) {
+            vector = json_array_get(json_object_get(other, "frames"), 5);
+            guint8 out[512];
+            gsize opened = 0;
+            g_autoptr(GBytes) frame = vector_bytes(vector, "frame");
+            if (strcmp(vector_text(group, "format"), vector_text(other, "format")) != 0)
+                assert_int_equal(row_open(&row, g_bytes_get_data(frame, NULL), g_bytes_get_size(frame), out, &opened),
+                                 STENO_CONTENT_BAD_KEY);
+        }
+    }
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const StenoContentFormat *format = steno_content_format(rows[i]->name);
+        assert_ptr_equal(format, rows[i]);
+        assert_int_equal(format->unit, STENO_CONTENT_PER_FRAME);
+        assert_int_equal(format->insecure, strstr(format->name, "gcm") == NULL);
+    }
+}
+
+static void test_refused_salts(void **state)
+{
+    (void)state;
+    static const guint8 zeros[32], salt[33] = {1};
+    static const struct {
+        const guint8 *salt;
+        gsize bytes;
+    } wrong[] = {{NULL, 0}, {zeros, 32}, {salt, 31}, {salt, 33}, {salt, 16}};
+    guint8 material[CONTENT_MATERIAL_MAX_BYTES];
+    for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autoptr(GError) error = NULL;
+        const ContentSettings settings = {0};
+        const ContentKeyInput input = {.member = CONTENT_MEMBER_SECRET,
+                                       .bytes = (const guint8 *)"not of interest",
+                                       .n_bytes = 15,
+                                       .salt = wrong[i].salt,
+                                       .salt_bytes = wrong[i].bytes};
+        assert_int_equal(content_aes_256_gcm2.prepare(&content_aes_256_gcm2, &settings, &input, material, &error), 0);
+        assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_KEYS_INVALID));
+        assert_non_null(strstr(error->message, "\"salt\""));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_vectors), cmocka_unit_test(test_changed),       cmocka_unit_test(test_wrong_key),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_refused_salts),
+    };
+    return cmocka_run_group_tests(tests, load, unload);
+}
