@@ -3,6 +3,7 @@
 
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
+#include "steno/content.h"
 
 #include <string.h>
 
@@ -95,7 +96,8 @@ static gboolean start(StenoDaemon *daemon, Ask *ask, Request *taken, const char 
     /* Would it be possible at all? Secrets and settings are looked at before anything is promised. */
     g_autoptr(StenoJobSpec) spec = request_to_spec(request, daemon->config, row->id, FALSE, &error);
     recording_set_text(&ask->target, row->id);
-    if (!spec || !admit_only_one(daemon, request, &error) || (!later && !admit_check(daemon, request, &error)) ||
+    if (!spec || !steno_content_check_job(spec, &error) || !admit_only_one(daemon, request, &error) ||
+        (!later && !admit_check(daemon, request, &error)) ||
         !outbox_judge(daemon, admit_write(ask, row, key, digest, &error), &error)) {
         recording_set_text(&ask->target, NULL);
         if (g_error_matches(error, STENO_ERROR, STENO_ERROR_ALREADY_RECORDING)) {
@@ -116,20 +118,85 @@ static gboolean start(StenoDaemon *daemon, Ask *ask, Request *taken, const char 
     return TRUE;
 }
 
+/* What is read and found good: is it new, and may it be? TRUE: the reply is complete. */
+static gboolean go_on(StenoDaemon *daemon, Ask *ask, Request *taken, const char *digest)
+{
+    g_autoptr(Request) request = taken;
+    const char *key = ask_text(ask, "idempotency_key");
+    g_autofree char *id = NULL;
+    if (!find_key(daemon, request, key, digest, &id, &ask->reply->error))
+        return TRUE;
+    return id ? replay(daemon, ask, id) : start(daemon, ask, g_steal_pointer(&request), key, digest);
+}
+
+/* Keys that were given are derived to see whether they can be: thousands of passphrases take minutes. */
+typedef struct {
+    Ask *ask;
+    Request *request;
+    char *digest;
+} KeyCheck;
+
+static void key_check_free(gpointer data)
+{
+    KeyCheck *check = data;
+    request_free(check->request);
+    g_free(check->digest);
+    g_free(check);
+}
+
+static void check_keys(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    const KeyCheck *check = data;
+    GError *error = NULL;
+    (void)source;
+    (void)cancellable;
+    if (request_content_check_keys(check->request, &error))
+        g_task_return_boolean(task, TRUE);
+    else
+        g_task_return_error(task, error);
+}
+
+static void on_keys_checked(GObject *source, GAsyncResult *result, gpointer user)
+{
+    KeyCheck *check = g_task_get_task_data(G_TASK(result));
+    Ask *ask = check->ask;
+    g_autoptr(GError) error = NULL;
+    (void)source;
+    (void)user;
+    gboolean sound = g_task_propagate_boolean(G_TASK(result), &error);
+    if (ask->daemon && !sound)
+        ask->reply->error = g_steal_pointer(&error);
+    else if (ask->daemon)
+        (void)go_on(ask->daemon, ask, g_steal_pointer(&check->request), check->digest);
+    ask_done(ask);
+}
+
+static gboolean go_on_with_keys(Ask *ask, Request *request, const char *digest)
+{
+    KeyCheck *check = g_new0(KeyCheck, 1);
+    *check = (KeyCheck){ask, request, g_strdup(digest)};
+    GTask *task = g_task_new(NULL, NULL, on_keys_checked, NULL);
+    g_task_set_task_data(task, check, key_check_free);
+    g_task_run_in_thread(task, check_keys);
+    g_object_unref(task);
+    return FALSE;
+}
+
 gboolean command_recording_start(StenoDaemon *daemon, Ask *ask)
 {
-    const json_t *body = json_object_get(ask->request->arguments, "body");
-    const char *key = ask_text(ask, "idempotency_key");
-    g_autofree char *digest = digest_of(body), *id = NULL;
+    json_t *body = json_object_get(ask->request->arguments, "body");
     Request *request = request_from_json(daemon->config, body, ask->request->actor.app, &ask->reply->error);
     if (!request)
         return TRUE;
     recording_set_text(&ask->app, request->app);
-    if (!find_key(daemon, request, key, digest, &id, &ask->reply->error) || id) {
-        request_free(request);
-        return ask->reply->error ? TRUE : replay(daemon, ask, id);
-    }
-    return start(daemon, ask, request, key, digest);
+    /*
+     * Content keys are in the request now, in locked memory. The journal keeps a digest of the body without them: who
+     * has it must not have anything to try passphrases on. So they are not compared when an Idempotency-Key is used
+     * again.
+     */
+    request_content_strip(body);
+    g_autofree char *digest = digest_of(body);
+    return request->key_set ? go_on_with_keys(ask, request, digest) : go_on(daemon, ask, request, digest);
 }
 
 /* ---- which one --------------------------------------------------------------------------------------------------- */

@@ -31,8 +31,8 @@ typedef struct Orphans Orphans;
 /* Counters for the metrics. */
 typedef struct {
     guint64 started, completed, failed, recorder_restarts, journal_errors, events_dropped, audit_errors;
-    guint64 packets, lost, bytes;        /* of recordings that have ended; live ones are added */
-    guint64 requests[STENO_COMMANDS][2]; /* by command; 0: done, 1: refused */
+    guint64 packets, lost, bytes, sealed; /* of recordings that have ended; live ones are added */
+    guint64 requests[STENO_COMMANDS][2];  /* by command; 0: done, 1: refused */
     guint64 logins_refused;
     guint64 upload_bytes, upload_failures;
 } DaemonCounts;
@@ -358,10 +358,11 @@ void assemblies_release(Recording *recording);
 /* ---- recover.c --------------------------------------------------------------------------------------------------- */
 
 gboolean recover_all(StenoDaemon *daemon, GError **error);
-/* A row of what is told of a recording by its recording.json or manifest: as asked for, as far as it is known. NULL
- * when that makes no sense. Any thread. storages and first are where it goes. */
-StenoJournalRecording *recover_row(const StenoConfig *config, const char *id, const json_t *recording, const char *app,
-                                   char *const *storages, gboolean first, gint64 zero_us);
+/* A row of what is told of a recording by its recording.json or manifest, content apart (NULL or null: none): as asked
+ * for, as far as it is known. NULL when that makes no sense. Any thread. storages and first are where it goes. */
+StenoJournalRecording *recover_row(const StenoConfig *config, const char *id, const json_t *recording,
+                                   const json_t *content, const char *app, char *const *storages, gboolean first,
+                                   gint64 zero_us);
 gboolean recover_is_id(const char *id);
 /* The id of a recording in a key of its files, or NULL. Caller frees. */
 char *recover_id_of_key(const char *key);

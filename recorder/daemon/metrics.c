@@ -34,6 +34,7 @@ static void states(const StenoDaemon *daemon, GString *text)
 static void media(const StenoDaemon *daemon, GString *text)
 {
     guint64 packets = daemon->counts.packets, lost = daemon->counts.lost, bytes = daemon->counts.bytes;
+    guint64 sealed = daemon->counts.sealed, undecryptable = 0;
     GHashTableIter iter;
     const Recording *recording;
     g_hash_table_iter_init(&iter, daemon->recordings);
@@ -43,10 +44,16 @@ static void media(const StenoDaemon *daemon, GString *text)
         packets += (guint64)model_count(recording->model, "packets");
         lost += (guint64)model_count(recording->model, "lost");
         bytes += (guint64)model_count(recording->model, "bytes");
+        sealed += (guint64)model_count(recording->model, "sealed");
+        if (recording_records(recording))
+            undecryptable += model_undecryptable_tracks(recording->model);
     }
     single(text, "packets_received_total", "counter", "RTP packets received.", packets);
     single(text, "packets_lost_total", "counter", "RTP packets lost for good.", lost);
     single(text, "capture_bytes_total", "counter", "Bytes of media captured.", bytes);
+    single(text, "undecryptable_tracks", "gauge", "Tracks being recorded whose frames cannot be decrypted now.",
+           undecryptable);
+    single(text, "sealed_frames_total", "counter", "Frames captured encrypted, for want of their key.", sealed);
 }
 
 static void uploads(const StenoDaemon *daemon, GString *text)

@@ -9,8 +9,8 @@ static const struct {
     const char *name;
     gboolean grows;
 } counters[] = {
-    {"duration_ms", FALSE}, {"participants", FALSE}, {"tracks", FALSE}, {"frames", TRUE},
-    {"bytes", TRUE},        {"packets", TRUE},       {"lost", TRUE},    {"recovered", TRUE},
+    {"duration_ms", FALSE}, {"participants", FALSE}, {"tracks", FALSE},   {"frames", TRUE}, {"bytes", TRUE},
+    {"packets", TRUE},      {"lost", TRUE},          {"recovered", TRUE}, {"sealed", TRUE},
 };
 
 struct Model {
@@ -26,6 +26,10 @@ struct Model {
     gint64 missing_until_us;
     gint64 gap_minute;
     guint gaps_in_minute;
+    json_t *undecryptable; /* array, as shown */
+    gboolean sealed;       /* frames are encrypted still */
+    gint64 undecryptable_minute;
+    guint undecryptable_in_minute;
 };
 
 static gint64 number(const json_t *object, const char *name)
@@ -68,6 +72,10 @@ Model *model_new(const json_t *detail)
     model->missing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     model->parts = (guint)number(detail, "parts");
     model->last_part = model->parts;
+    json_t *content = model_content(detail);
+    model->undecryptable = json_incref(json_object_get(content, "undecryptable"));
+    model->sealed = json_is_true(json_object_get(content, "sealed"));
+    json_decref(content);
     size_t i;
     json_t *item;
     json_array_foreach (model->participants, i, item)
@@ -94,6 +102,7 @@ void model_free(Model *model)
     g_hash_table_unref(model->missing);
     json_decref(model->participants);
     json_decref(model->tracks);
+    json_decref(model->undecryptable);
     g_free(model);
 }
 
@@ -152,6 +161,8 @@ static void on_rejoined(Model *model, gint64 wall_us)
             g_hash_table_add(model->missing, g_strdup(text(participant, "id")));
     }
     model->missing_until_us = wall_us + MODEL_REJOIN_US;
+    /* So is what cannot be decrypted. */
+    json_array_clear(model->undecryptable);
 }
 
 static void give_up_missing(Model *model, gint64 now_us, ModelTold told, gpointer user)
@@ -168,6 +179,15 @@ static void give_up_missing(Model *model, gint64 now_us, ModelTold told, gpointe
 }
 
 /* ---- tracks ------------------------------------------------------------------------------------------------------ */
+
+/* It can be decrypted now, or is over. */
+static void forget_undecryptable(Model *model, gint64 track)
+{
+    for (size_t i = json_array_size(model->undecryptable); i-- > 0;) {
+        if (number(json_array_get(model->undecryptable, i), "track") == track)
+            json_array_remove(model->undecryptable, i);
+    }
+}
 
 static void on_track_added(Model *model, const json_t *event)
 {
@@ -204,6 +224,10 @@ static void end_track(json_t *track, gint64 wall_us)
 static void on_track_event(Model *model, const char *name, const json_t *event)
 {
     json_t *track = find_track(model, number(event, "part"), number(event, "track"));
+    if (strcmp(name, "format") == 0)
+        model->sealed |= json_is_true(json_object_get(event, "sealed"));
+    if (strcmp(name, "track_removed") == 0)
+        forget_undecryptable(model, number(event, "track"));
     if (!track)
         return;
     if (strcmp(name, "track_started") == 0 && json_is_null(json_object_get(track, "started_at")))
@@ -243,6 +267,75 @@ static void on_gap(Model *model, const json_t *event, ModelTold told, gpointer u
                    (json_int_t)number(event, "track"), "participant", participant, "cause", cause, "from",
                    time_of(number(event, "from")), "until", time_of(number(event, "until")), "packets",
                    (json_int_t)number(event, "packets")));
+}
+
+/* ---- content
+ * --------------------------------------------------------------------------------------------------------- */
+
+static gboolean is_told(const Model *model, const json_t *entry)
+{
+    size_t i;
+    const json_t *known;
+    json_array_foreach (model->undecryptable, i, known) {
+        if (number(known, "track") == number(entry, "track") &&
+            g_strcmp0(text(known, "kid"), text(entry, "kid")) == 0 &&
+            g_strcmp0(text(known, "cause"), text(entry, "cause")) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static const char *participant_of(const Model *model, const json_t *event)
+{
+    const json_t *track = find_track(model, number(event, "part"), number(event, "track"));
+    const char *told = text(event, "participant");
+    return told ? told : track ? text(track, "participant") : NULL;
+}
+
+static void on_undecryptable(Model *model, const json_t *event, ModelTold told, gpointer user)
+{
+    gint64 minute = number(event, "t") / (60 * G_USEC_PER_SEC);
+    json_t *entry = json_pack("{s:s?, s:I, s:s?, s:s?, s:o}", "participant", participant_of(model, event), "track",
+                              (json_int_t)number(event, "track"), "kid", text(event, "kid"), "cause",
+                              text(event, "cause"), "since", time_of(number(event, "since")));
+    if (minute != model->undecryptable_minute) {
+        model->undecryptable_minute = minute;
+        model->undecryptable_in_minute = 0;
+    }
+    model->sealed = TRUE;
+    if (!is_told(model, entry) && json_array_size(model->undecryptable) < MODEL_UNDECRYPTABLE_MAX)
+        json_array_append(model->undecryptable, entry);
+    if (model->undecryptable_in_minute++ < MODEL_UNDECRYPTABLE_PER_MINUTE_MAX)
+        told(user, "undecryptable", entry);
+    else
+        json_decref(entry);
+}
+
+static void on_decryptable(Model *model, const json_t *event, ModelTold told, gpointer user)
+{
+    forget_undecryptable(model, number(event, "track"));
+    told(user, "decryptable",
+         json_pack("{s:s?, s:I, s:o, s:I}", "participant", participant_of(model, event), "track",
+                   (json_int_t)number(event, "track"), "since", time_of(number(event, "since")), "frames",
+                   (json_int_t)number(event, "frames")));
+}
+
+guint model_undecryptable_tracks(const Model *model)
+{
+    g_autoptr(GHashTable) tracks = g_hash_table_new(g_direct_hash, g_direct_equal);
+    size_t i;
+    const json_t *entry;
+    json_array_foreach (model->undecryptable, i, entry)
+        g_hash_table_add(tracks, GINT_TO_POINTER((gint)number(entry, "track")));
+    return g_hash_table_size(tracks);
+}
+
+json_t *model_content(const json_t *detail)
+{
+    const json_t *kept = json_object_get(json_object_get(detail, "internal"), "content");
+    json_t *undecryptable = json_object_get(kept, "undecryptable");
+    return json_pack("{s:b, s:o}", "sealed", json_is_true(json_object_get(kept, "sealed")), "undecryptable",
+                     json_is_array(undecryptable) ? json_deep_copy(undecryptable) : json_array());
 }
 
 /* ---- counts ------------------------------------------------------------------------------------------------------ */
@@ -289,6 +382,12 @@ void model_event(Model *model, const json_t *event, gint64 now_us, ModelTold tol
         on_track_added(model, event);
     else if (strcmp(name, "gap") == 0)
         on_gap(model, event, told, user);
+    else if (strcmp(name, "undecryptable") == 0)
+        on_undecryptable(model, event, told, user);
+    else if (strcmp(name, "decryptable") == 0)
+        on_decryptable(model, event, told, user);
+    else if (strcmp(name, "ended") == 0)
+        json_array_clear(model->undecryptable);
     else if (json_object_get(event, "track"))
         on_track_event(model, name, event);
 }
@@ -300,6 +399,9 @@ void model_take_manifest(Model *model, const json_t *manifest)
     model->counts[1] = (gint64)json_array_size(json_object_get(manifest, "participants"));
     model->counts[2] = (gint64)json_array_size(json_object_get(manifest, "tracks"));
     model->parts = MAX(model->parts, (guint)json_array_size(json_object_get(recording, "parts")));
+    /* The assembly may have had the keys. */
+    model->sealed = json_is_true(json_object_get(json_object_get(manifest, "content"), "sealed"));
+    json_array_clear(model->undecryptable);
 }
 
 void model_into_detail(const Model *model, json_t *detail)
@@ -315,6 +417,8 @@ void model_into_detail(const Model *model, json_t *detail)
         json_object_set_new(detail, "internal", internal);
     }
     json_object_set_new(internal, "counts_base", base);
+    json_object_set_new(internal, "content",
+                        json_pack("{s:b, s:O}", "sealed", model->sealed, "undecryptable", model->undecryptable));
     json_object_set(detail, "participants", model->participants);
     json_object_set(detail, "tracks", model->tracks);
     json_object_set_new(detail, "counts", counts);

@@ -15,6 +15,10 @@
 #define MODEL_REJOIN_US (5 * G_USEC_PER_SEC)
 /* Gaps told as events in a minute of a recording: a bad link has thousands; the manifest has them all. */
 #define MODEL_GAPS_PER_MINUTE_MAX 60
+/* Tracks and key ids that cannot be decrypted, shown at a time, and told as events in a minute: a sender can make key
+ * ids up. Every participant of a large channel, with sound and picture. */
+#define MODEL_UNDECRYPTABLE_MAX 1000
+#define MODEL_UNDECRYPTABLE_PER_MINUTE_MAX 1000
 
 typedef struct Model Model;
 
@@ -32,6 +36,12 @@ void model_event(Model *model, const json_t *event, gint64 now_us, ModelTold tol
 gint64 model_count(const Model *model, const char *name);
 /* The manifest's figures, which are exact, instead of the recorder's. */
 void model_take_manifest(Model *model, const json_t *manifest);
+
+/* Tracks that cannot be decrypted now. */
+guint model_undecryptable_tracks(const Model *model);
+/* What is shown of a recording's content besides what was asked for, by its row's detail: {"sealed": are some of its
+ * frames encrypted still?, "undecryptable": [what cannot be decrypted now]}. The caller owns it. */
+json_t *model_content(const json_t *detail);
 
 /*
  * Sets "participants", "tracks", "counts" and "parts" of detail, which are shared with the model; and in "internal",

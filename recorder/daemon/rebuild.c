@@ -178,11 +178,15 @@ static StenoJournalRecording *row_of(Work *work, const char *key, const json_t *
         work->unknown++;
         return NULL;
     }
-    StenoJournalRecording *row = recover_row(work->config, id, recording, app, storages, FALSE,
-                                             json_integer_value(json_object_get(recording, "zero_us")));
+    StenoJournalRecording *row =
+        recover_row(work->config, id, recording, json_object_get(manifest, "content"), app, storages, FALSE,
+                    json_integer_value(json_object_get(recording, "zero_us")));
     if (!row)
         return NULL;
-    recording_take_manifest(row, NULL, manifest, storages[0]);
+    Model *model = model_new(NULL);
+    recording_take_manifest(row, model, manifest, storages[0]);
+    model_into_detail(model, row->detail);
+    model_free(model);
     g_autofree char *folder = g_strndup(key, strlen(key) - strlen(MANIFEST));
     g_autofree char *uri = steno_store_uri(work->store, folder);
     gboolean completed = json_array_size(json_object_get(row->detail, "files")) > 0;

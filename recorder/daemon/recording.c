@@ -120,6 +120,16 @@ static void tell_blocked(Recording *recording, json_t *error)
     outbox_dirty(recording, TRUE);
 }
 
+/* The recorder has them now, and nobody else shall (inline_keys = "once"). */
+static void drop_keys(Recording *recording)
+{
+    if (!recording->spec || !recording->spec->key_once)
+        return;
+    steno_secret_unref(g_steal_pointer(&recording->spec->key_set));
+    if (recording->request)
+        steno_secret_unref(g_steal_pointer(&recording->request->key_set));
+}
+
 static void on_event(gpointer user, json_t *event)
 {
     Recording *recording = user;
@@ -149,6 +159,7 @@ static void on_event(gpointer user, json_t *event)
     if (json_is_integer(seq)) {
         row->event_part = (guint)json_integer_value(json_object_get(event, "part"));
         row->event_seq = (guint)json_integer_value(seq);
+        drop_keys(recording);
     }
     model_event(recording->model, event, steno_clock_wall_us(), on_told, recording);
     if (strcmp(name, "state") == 0 && state && g_strv_contains(states, state)) {
@@ -206,6 +217,7 @@ void recording_end_written(Recording *recording)
     daemon->counts.packets += (guint64)json_integer_value(json_object_get(counts, "packets"));
     daemon->counts.lost += (guint64)json_integer_value(json_object_get(counts, "lost"));
     daemon->counts.bytes += (guint64)json_integer_value(json_object_get(counts, "bytes"));
+    daemon->counts.sealed += (guint64)json_integer_value(json_object_get(counts, "sealed"));
     const char *words = json_string_value(json_object_get(row->error, "message"));
     steno_log(recording->log, completed ? STENO_LOG_NOTICE : STENO_LOG_ERROR, "%s: %s%s%s", row->state,
               row->end_reason ? row->end_reason : "", words ? ": " : "", words ? words : "");

@@ -10,6 +10,7 @@ static const char *media_type(const char *name)
     } types[] = {
         {".webm", NULL, "video/webm"},      {".mp4", NULL, "video/mp4"},        {".m4a", "audio/mp4", NULL},
         {".mkv", NULL, "video/x-matroska"}, {".mka", "audio/x-matroska", NULL}, {".json", "application/json", NULL},
+        {".cms", "application/cms", NULL},
     };
     for (guint i = 0; i < G_N_ELEMENTS(types); i++) {
         if (g_str_has_suffix(name, types[i].extension))
@@ -88,6 +89,5 @@ void recording_take_manifest(StenoJournalRecording *row, Model *model, const jso
     gint64 zero_us = json_integer_value(json_object_get(recording, "zero_us"));
     row->ended_us = ended_us > 0 ? ended_us : row->ended_us;
     row->started_us = row->started_us > 0 ? row->started_us : zero_us;
-    if (model)
-        model_take_manifest(model, manifest);
+    model_take_manifest(model, manifest);
 }

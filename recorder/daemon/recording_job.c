@@ -115,7 +115,12 @@ static gboolean on_start_at(gpointer data)
         return G_SOURCE_REMOVE;
     }
     recording->timer = 0;
-    if (!admit_check(recording->daemon, recording->request, &error))
+    StenoDaemon *daemon = recording->daemon;
+    if (!request_may_be_recorded(daemon->config, recording->request, &error)) {
+        audit_own(daemon, "recording.start", recording->row->app, recording->row->id,
+                  steno_error_slug(STENO_ERROR_OFF_THE_RECORD), NULL);
+        recording_fail(recording, "join-failed", error);
+    } else if (!admit_check(daemon, recording->request, &error))
         recording_fail(recording, "join-failed", error);
     else
         (void)recording_start(recording, NULL);
@@ -131,12 +136,15 @@ void recording_schedule(Recording *recording)
     recording->timer = g_timeout_add((guint)CLAMP(wait_ms + 1, 1, SCHEDULE_LOOK_MS), on_start_at, recording);
 }
 
-/* Assembling and storing needs no platform: what is missing from the configuration must not keep files from coming. */
-static gboolean make_bare_spec(Recording *recording)
+/*
+ * Assembling and storing needs no platform: what is missing from the configuration must not keep files from coming. But
+ * it needs what encrypts them for storage, and is not done in clear instead.
+ */
+static gboolean make_bare_spec(Recording *recording, GError **error)
 {
     if (!recording->request)
         return FALSE;
-    StenoJobSpec *spec = steno_job_spec_new();
+    g_autoptr(StenoJobSpec) spec = steno_job_spec_new();
     spec->id = g_strdup(recording->row->id);
     spec->platform = g_strdup("sdp");
     spec->url = g_strdup("/");
@@ -148,7 +156,9 @@ static gboolean make_bare_spec(Recording *recording)
     spec->audio = g_strdup(recording->request->output_audio);
     spec->rotate_s = recording->request->rotate_s;
     spec->rotate_join = recording->request->rotate_join;
-    recording->spec = spec;
+    if (!request_content_into_spec(recording->request, recording->daemon->config, spec, error))
+        return FALSE;
+    recording->spec = g_steal_pointer(&spec);
     return TRUE;
 }
 
@@ -175,10 +185,10 @@ static void look_later(Recording *recording, gboolean record, const GError *erro
 
 void recording_resume(Recording *recording, gboolean record)
 {
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) error = NULL, why = NULL;
     recording_drop_job(recording);
     gboolean ready = make_spec(recording, &error);
-    if (!ready && make_bare_spec(recording)) {
+    if (!ready && make_bare_spec(recording, &why)) {
         steno_error(recording->log, "cannot be continued, what there is will be assembled: %s", error->message);
         g_clear_error(&error);
         ready = TRUE;

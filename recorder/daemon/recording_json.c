@@ -43,9 +43,9 @@ json_t *recording_event_data(const StenoJournalRecording *row)
 /* What is not there yet looks like this. */
 static json_t *empty_detail(void)
 {
-    return json_pack("{s:[], s:[], s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:[], s:[]}", "participants",
+    return json_pack("{s:[], s:[], s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:[], s:[]}", "participants",
                      "tracks", "counts", "duration_ms", 0, "participants", 0, "tracks", 0, "frames", 0, "bytes", 0,
-                     "packets", 0, "lost", 0, "recovered", 0, "parts", 0, "files", "storages");
+                     "packets", 0, "lost", 0, "recovered", 0, "sealed", 0, "parts", 0, "files", "storages");
 }
 
 json_t *recording_storage(const char *name, const char *state, const char *uri, gint64 bytes)
@@ -70,8 +70,9 @@ static void complete_members(json_t *json, gint64 files_bytes)
     size_t i;
     json_t *item, *request = json_object_get(json, "request");
     if (json_object_size(request) > 0)
-        json_object_update_missing_new(request,
-                                       json_pack("{s:s, s:i, s:b}", "store", "all", "rotate_s", 0, "rotate_join", 0));
+        json_object_update_missing_new(
+            request, json_pack("{s:s, s:i, s:b, s:n}", "store", "all", "rotate_s", 0, "rotate_join", 0, "content"));
+    json_object_update_missing_new(json_object_get(json, "counts"), json_pack("{s:i}", "sealed", 0));
     json_array_foreach (json_object_get(json, "files"), i, item)
         json_object_update_missing_new(item, json_pack("{s:n}", "section"));
     json_array_foreach (json_object_get(json, "storages"), i, item) {
@@ -79,6 +80,18 @@ static void complete_members(json_t *json, gint64 files_bytes)
         json_object_update_missing_new(item, recording_storage("", "", NULL, stored ? files_bytes : 0));
         end_uri(item);
     }
+}
+
+/* What was asked for, and what has become of it. */
+static json_t *content_to_json(const StenoJournalRecording *row)
+{
+    const json_t *asked = json_object_get(row->request, "content");
+    if (!json_is_object(asked))
+        return json_null();
+    json_t *json = model_content(row->detail);
+    for (const char *const *name = (const char *const[]){"format", "keys", NULL}; *name; name++)
+        json_object_set(json, *name, json_object_get(asked, *name));
+    return json;
 }
 
 json_t *recording_files(const StenoJournalRecording *row, const Recording *recording)
@@ -106,6 +119,7 @@ json_t *recording_to_json(const StenoJournalRecording *row, const Recording *rec
     json_object_set_new(json, "error", row->error ? json_deep_copy(row->error) : json_null());
     json_object_set_new(json, "progress",
                         recording && recording->progress >= 0 ? json_real(recording->progress) : json_null());
+    json_object_set_new(json, "content", content_to_json(row));
     json_t *detail = row->detail ? json_deep_copy(row->detail) : json_object();
     json_object_del(detail, "internal");
     json_object_update_new(json, detail);

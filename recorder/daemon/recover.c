@@ -28,20 +28,32 @@ static gboolean has_capture(const StenoDaemon *daemon, const char *id)
     return g_file_test(path, G_FILE_TEST_EXISTS);
 }
 
+/* Since it was begun, its channel was put on the list of those that are never recorded. */
+static gboolean is_off_the_record(StenoDaemon *daemon, const StenoJournalRecording *row, const Request *request)
+{
+    g_autoptr(GError) error = NULL;
+    if (!request || request_may_be_recorded(daemon->config, request, &error))
+        return FALSE;
+    steno_error(daemon->log, "rec=%s: is stopped: %s", row->id, error->message);
+    audit_own(daemon, "recording.stop", row->app, row->id, "ok",
+              json_pack("{s:s}", "end_reason", steno_error_slug(STENO_ERROR_OFF_THE_RECORD)));
+    return TRUE;
+}
+
 static void resume_row(StenoDaemon *daemon, StenoJournalRecording *row)
 {
     g_autoptr(GError) error = NULL;
     Request *request = request_from_journal(row->request, &error);
     gboolean queued = strcmp(row->state, "queued") == 0;
     gboolean captured = has_capture(daemon, row->id);
-    gboolean record = g_strcmp0(row->desired, "record") == 0 && !is_over(row, request);
+    gboolean record = g_strcmp0(row->desired, "record") == 0;
     Recording *recording = recording_new(daemon, row, request);
     if (!request)
         steno_error(recording->log, "its request in the journal cannot be read: %s", error->message);
-    if (queued && !captured && request && row->start_at_us > 0 && g_strcmp0(row->desired, "record") == 0)
+    if (queued && !captured && request && row->start_at_us > 0 && record)
         recording_schedule(recording);
     else
-        recording_resume(recording, record);
+        recording_resume(recording, record && !is_over(row, request) && !is_off_the_record(daemon, row, request));
 }
 
 static gboolean recover_rows(StenoDaemon *daemon, GError **error)
@@ -91,9 +103,20 @@ static const char *platform_of(const StenoConfig *config, const json_t *recordin
     return name ? name : found ? found : "unknown";
 }
 
+/* Where its keys came from is not told: the app's source, where it has one for this format; else those come later. */
+static json_t *content_of(const StenoConfig *config, const json_t *content, const char *app)
+{
+    const StenoConfigApp *known = steno_config_app(config, app);
+    const char *format = text(content, "format");
+    if (!format)
+        return json_null();
+    gboolean has_keys = known && known->keys && strcmp(known->content, format) == 0;
+    return json_pack("{s:s, s:s}", "format", format, "keys", has_keys ? known->keys : STENO_CONFIG_KEYS_LATER);
+}
+
 /* The request as far as it is known: enough to assemble and store it, and to go on with what can be gone on with. */
-static json_t *request_of(const StenoConfig *config, const json_t *recording, const char *app, char *const *storages,
-                          gboolean first)
+static json_t *request_of(const StenoConfig *config, const json_t *recording, const json_t *content, const char *app,
+                          char *const *storages, gboolean first)
 {
     const char *outputs = text(recording, "outputs"), *audio = text(recording, "audio");
     const char *channel = text(recording, "channel");
@@ -102,13 +125,14 @@ static json_t *request_of(const StenoConfig *config, const json_t *recording, co
     json_t *names = json_array(), *whole = NULL;
     for (char *const *name = storages; *name; name++)
         json_array_append_new(names, json_string(*name));
-    json_t *asked = json_pack("{s:s, s:s, s:s, s:{s:s}, s:[{s:s, s:s}], s:o, s:s, s:I, s:b, s:o}", "app", app,
-                              "platform", platform, "channel", channel ? channel : "channel", "token", "source",
-                              known && known->token_secret_file ? "mint" : "none", "outputs", "type",
-                              outputs ? outputs : "participant", "audio", audio ? audio : "copy", "storages", names,
-                              "store", first ? "first" : "all", "rotate_s",
-                              json_integer_value(json_object_get(recording, "rotate_s")), "rotate_join",
-                              json_is_true(json_object_get(recording, "rotate_join")), "labels", labels_of(recording));
+    json_t *asked =
+        json_pack("{s:s, s:s, s:s, s:{s:s}, s:[{s:s, s:s}], s:o, s:s, s:I, s:b, s:o, s:o}", "app", app, "platform",
+                  platform, "channel", channel ? channel : "channel", "token", "source",
+                  known && known->token_secret_file ? "mint" : "none", "outputs", "type",
+                  outputs ? outputs : "participant", "audio", audio ? audio : "copy", "storages", names, "store",
+                  first ? "first" : "all", "rotate_s", json_integer_value(json_object_get(recording, "rotate_s")),
+                  "rotate_join", json_is_true(json_object_get(recording, "rotate_join")), "labels",
+                  labels_of(recording), "content", content_of(config, content, app));
     g_autoptr(Request) request = request_from_journal(asked, NULL);
     if (request)
         whole = request_to_json(request);
@@ -116,11 +140,12 @@ static json_t *request_of(const StenoConfig *config, const json_t *recording, co
     return whole;
 }
 
-StenoJournalRecording *recover_row(const StenoConfig *config, const char *id, const json_t *recording, const char *app,
-                                   char *const *storages, gboolean first, gint64 zero_us)
+StenoJournalRecording *recover_row(const StenoConfig *config, const char *id, const json_t *recording,
+                                   const json_t *content, const char *app, char *const *storages, gboolean first,
+                                   gint64 zero_us)
 {
     const StenoConfigApp *known = steno_config_app(config, app);
-    json_t *request = request_of(config, recording, app, storages, first);
+    json_t *request = request_of(config, recording, content, app, storages, first);
     if (!request)
         return NULL;
     StenoJournalRecording *row = steno_journal_recording_new();
@@ -180,8 +205,8 @@ static StenoJournalRecording *row_of_capture(const StenoDaemon *daemon, const ch
     gboolean first;
     if (!request_default_storages(daemon->config, app, &storages, &first, error))
         return NULL;
-    StenoJournalRecording *row = recover_row(daemon->config, id, json, app->name, storages, first,
-                                             json_integer_value(json_object_get(json, "zero")));
+    StenoJournalRecording *row = recover_row(daemon->config, id, json, json_object_get(json, "content"), app->name,
+                                             storages, first, json_integer_value(json_object_get(json, "zero")));
     if (!row)
         g_set_error_literal(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED, "its recording.json makes no sense");
     return row;
@@ -211,7 +236,8 @@ static void on_capture(gpointer user, const char *capture, const json_t *json)
     steno_notice(daemon->log, "rec=%s: its capture lay there without a row, and is adopted", id);
     audit_own(daemon, "recording.adopt", app_name, id, "ok", NULL);
     Request *request = request_from_journal(row->request, NULL);
-    recording_resume(recording_new(daemon, g_steal_pointer(&row), request), recent);
+    gboolean record = recent && !is_off_the_record(daemon, row, request);
+    recording_resume(recording_new(daemon, g_steal_pointer(&row), request), record);
 }
 
 gboolean recover_all(StenoDaemon *daemon, GError **error)

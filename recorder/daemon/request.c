@@ -24,6 +24,9 @@ void request_free(Request *request)
     g_strfreev(request->storages);
     json_decref(request->labels);
     g_free(request->webhook);
+    g_free(request->content);
+    g_free(request->keys);
+    steno_secret_unref(request->key_set);
     g_free(request);
 }
 
@@ -135,7 +138,7 @@ static Request *read_all(const json_t *body, GError **error)
     static const char *const members[] = {"app",         "platform", "channel",  "profile",    "token",
                                           "subscribe",   "outputs",  "storages", "store",      "rotate_s",
                                           "rotate_join", "labels",   "webhook",  "max_idle_s", "max_duration_s",
-                                          "start_at",    NULL};
+                                          "start_at",    "content",  NULL};
     if (!json_is_object(body)) {
         g_set_error_literal(error, STENO_ERROR, STENO_ERROR_USAGE, ": the request's body must be a JSON object");
         return NULL;
@@ -150,6 +153,7 @@ static Request *read_all(const json_t *body, GError **error)
         (subscribe && !read_subscribe(request, subscribe, error)) ||
         (outputs && !read_outputs(request, outputs, error)) || !read_storing(request, body, error) ||
         (labels && !request_labels(labels, &request->labels, error)) || !read_limits(request, body, error) ||
+        !request_content_read(request, json_object_get(body, "content"), error) ||
         (start_at && !json_is_null(start_at) && !request_time(start_at, "/start_at", &request->start_at_us, error)) ||
         (webhook && !json_is_null(webhook) &&
          !request_name(webhook, "/webhook", STENO_CONFIG_NAME_MAX_BYTES, &webhook_name, error)))
@@ -288,7 +292,9 @@ Request *request_from_json(const StenoConfig *config, const json_t *body, const 
     if (!check_platform(request, config, app, json_object_get(body, "token") != NULL, error) ||
         !check_storages(request, config, app, json_object_get(body, "store") != NULL, error) ||
         !check_webhook(request, config, app, json_object_get(body, "webhook") != NULL, error) ||
-        !check_duration(request, app, json_object_get(body, "max_duration_s") != NULL, error))
+        !check_duration(request, app, json_object_get(body, "max_duration_s") != NULL, error) ||
+        !request_content_check(request, config, app, json_object_get(body, "content"), error) ||
+        !request_may_be_recorded(config, request, error))
         return NULL;
     take_rotation(request, app, body);
     return g_steal_pointer(&request);
@@ -299,6 +305,10 @@ Request *request_from_journal(const json_t *json, GError **error)
     g_autoptr(Request) request = read_all(json, error);
     if (request && !request->storages) {
         request_fault(error, "/storages", "is missing");
+        return NULL;
+    }
+    if (request && request_has_content(request) && !request->keys) {
+        request_fault(error, "/content/keys", "is missing");
         return NULL;
     }
     return g_steal_pointer(&request);
@@ -330,6 +340,7 @@ gboolean request_patch(Request *request, const StenoConfig *config, const json_t
     if (!changed)
         return FALSE;
     changed->token = steno_secret_ref(request->token);
+    changed->key_set = steno_secret_ref(request->key_set);
     const json_t *token = json_object_get(body, "token"), *subscribe = json_object_get(body, "subscribe");
     const json_t *labels = json_object_get(body, "labels");
     if (token)
@@ -368,14 +379,15 @@ json_t *request_to_json(const Request *request)
     g_autofree char *start_at = request->start_at_us > 0 ? steno_clock_format(request->start_at_us) : NULL;
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:{s:s}, s:{s:o, s:o, s:I}, s:[{s:s, s:s}], s:o, s:s, s:I, s:b, s:I, s:I, s:s?, s:O, "
-        "s:s?}",
+        "s:s?, s:o}",
         "app", request->app, "platform", request->platform, "channel", request->channel, "profile", request->profile,
         "token", "source", sources[request->token_source], "subscribe", "audio", subscription_to_json(request->audio),
         "video", subscription_to_json(request->video), "max_height", (json_int_t)request->max_height, "outputs", "type",
         request->outputs, "audio", request->output_audio, "storages", names_to_json(request->storages), "store",
         request->store_first ? "first" : "all", "rotate_s", (json_int_t)request->rotate_s, "rotate_join",
         request->rotate_join, "max_duration_s", (json_int_t)request->max_duration_s, "max_idle_s",
-        (json_int_t)request->max_idle_s, "start_at", start_at, "labels", request->labels, "webhook", request->webhook);
+        (json_int_t)request->max_idle_s, "start_at", start_at, "labels", request->labels, "webhook", request->webhook,
+        "content", request_content_to_json(request));
 }
 
 gboolean request_has_label(const json_t *labels, const char *name)

@@ -37,7 +37,11 @@ typedef struct {
     gint64 max_duration_s, max_idle_s;
     gint64 start_at_us; /* 0: at once */
     json_t *labels;
-    char *webhook; /* or NULL */
+    char *webhook;        /* or NULL */
+    char *content;        /* the format of the channel's own encryption, or "none"; NULL: not said */
+    char *keys;           /* "inline", "later" or a key source's name; NULL: not said */
+    StenoSecret *key_set; /* of "inline"; NULL when it is not known (any more) */
+    gint64 fail_on_undecryptable_s;
 } Request;
 
 void request_free(Request *request);
@@ -65,6 +69,9 @@ gboolean request_patch(Request *request, const StenoConfig *config, const json_t
  */
 StenoJobSpec *request_to_spec(const Request *request, const StenoConfig *config, const char *id, gboolean paused,
                               GError **error);
+/* Its part that assembling and storing need, too: the app's encryption of files, and where content keys are. CONFIG. */
+gboolean request_content_into_spec(const Request *request, const StenoConfig *config, StenoJobSpec *spec,
+                                   GError **error);
 /* What steno_job_update() looks at, from the request into a spec that is in use. */
 void request_into_spec(const Request *request, StenoJobSpec *spec);
 
@@ -72,8 +79,27 @@ void request_into_spec(const Request *request, StenoJobSpec *spec);
 gboolean request_default_storages(const StenoConfig *config, const StenoConfigApp *app, char ***storages,
                                   gboolean *first, GError **error);
 
+/* May its channel be recorded, by the app's never_record? OFF_THE_RECORD. */
+gboolean request_may_be_recorded(const StenoConfig *config, const Request *request, GError **error);
+/* The channel has an encryption of its own. */
+gboolean request_has_content(const Request *request);
+/* Can the key set that was given be read? KEYS_INVALID. Any thread; may take long. */
+gboolean request_content_check_keys(const Request *request, GError **error);
+
 /* Has this label. */
 gboolean request_has_label(const json_t *labels, const char *name);
+
+/* ---- request_content.c: the member "content" --------------------------------------------------------------------- */
+
+/* value NULL: it is not there. */
+gboolean request_content_read(Request *request, const json_t *value, GError **error);
+/* Puts the app's defaults in. asked: the member as it came, or NULL. */
+gboolean request_content_check(Request *request, const StenoConfig *config, const StenoConfigApp *app,
+                               const json_t *asked, GError **error);
+/* Takes the keys out of a start request's body. */
+void request_content_strip(json_t *body);
+/* Without keys; null when there is none. */
+json_t *request_content_to_json(const Request *request);
 
 /* ---- request_read.c: what the parsers share ---------------------------------------------------------------------- */
 

@@ -86,7 +86,7 @@ StenoJobSpec *request_to_spec(const Request *request, const StenoConfig *config,
     spec->rotate_join = request->rotate_join;
     g_autofree char *labels = json_dumps(request->labels, JSON_COMPACT | JSON_SORT_KEYS);
     spec->labels = g_strdup(labels);
-    if (!read_secrets(request, platform, spec, error))
+    if (!read_secrets(request, platform, spec, error) || !request_content_into_spec(request, config, spec, error))
         return NULL;
     request_into_spec(request, spec);
     return steno_job_spec_check(spec, error) ? g_steal_pointer(&spec) : NULL;
