@@ -100,10 +100,12 @@ static void test_changed(void **state)
     gsize index, number;
     json_array_foreach (groups, index, group) {
         Row row;
-        if (!row_of(&row, group))
+        if (vector_number(group, "kid") == 0 || !row_of(&row, group))
             continue;
         json_array_foreach (json_object_get(group, "frames"), number, vector) {
             g_autoptr(GBytes) frame = vector_bytes(vector, "frame");
+            if (g_bytes_get_size(frame) > 150)
+                continue; /* nothing but more of the same */
             if (!row.format->insecure) {
                 row_expect_no_changes(&row, frame);
                 continue;
