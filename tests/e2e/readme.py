@@ -2,13 +2,14 @@
 README's blocks about the service, run as they are written, one after another in one shell: in a mount namespace where /etc,
 /usr and /var are the test's own.
 """
+import glob
 import os
 import re
 import socket
 import subprocess
 import sys
 
-from steno_test import clips, janus, procs, steno
+from steno_test import aes, clips, janus, media, procs, steno
 from steno_test.case import Skip
 
 PORTS = (8088, 8443)
@@ -23,10 +24,10 @@ exec "$@"
 """
 
 
-def blocks():
-    """[(language, text)] of the section "As a service"."""
+def blocks(heading="As a service"):
+    """[(language, text)] of a section."""
     with open(os.path.join(steno.TOP, "README.md")) as f:
-        section = f.read().split("## As a service", 1)[1].split("\n## ", 1)[0]
+        section = f.read().split(f"## {heading}", 1)[1].split("\n## ", 1)[0]
     return re.findall(r"^```(sh|cron|conf)\n(.*?)^```", section, re.M | re.S)
 
 
@@ -90,9 +91,27 @@ def run_blocks(case):
     (cron,) = [text for language, text in blocks() if language == "cron"]
     line = [x for x in cron.splitlines() if x and not x.startswith("#")][0].split(None, 6)
     assert line[5] == "root" and len(line) == 7, line
+    encrypted(case, server, secret)
     out = run(case, "cron", f"ID=$({line[6]}); echo id=$ID\n"
               "until [ $(steno show $ID --json | jq .counts.frames) -gt 0 ]; do sleep 0.2; done\nsteno stop $ID --wait\n")
     assert re.search(r"^id=[0-9A-Z]{26}$", out, re.M), out
+
+
+def encrypted(case, server, secret):
+    """The blocks about encrypted channels, in the room with somebody who encrypts, and somebody who does not."""
+    work = case.path("encrypted")
+    os.makedirs(work)
+    steno.secret_file(work, "janus.secret", secret)
+    channel = aes.Channel(case, "livekit", [{"kid": 0, "passphrase": "what the participants typed"}])
+    channel.publish(server, janus.ROOM, tag=2, seconds=30, loop=True)
+    for text in [text for language, text in blocks("Encrypted channels") if language == "sh"]:
+        run(case, "encrypted", text, work)
+    for folder in ("recordings", "opened"):
+        (path,) = glob.glob(os.path.join(work, folder, "**", "p2.webm"), recursive=True)
+        numbers = [f.number for f in media.frames(path)]
+        assert len(numbers) > 60 and None not in numbers, f"{path}: {len(numbers)} pictures, {numbers.count(None)} unreadable"
+    (conf,) = [text for language, text in blocks("Encrypted channels") if language == "conf"]
+    check_configuration(case, conf)
 
 
 def check_configuration(case, text):
