@@ -38,7 +38,7 @@ StenoSecret *steno_secret_new(const void *data, gsize bytes)
     g_atomic_ref_count_init(&secret->references);
     secret->bytes = bytes;
     secret->mapped_bytes = mapped_bytes;
-    if (bytes)
+    if (bytes && data)
         memcpy(secret->data, data, bytes);
     return secret;
 }
@@ -72,6 +72,11 @@ const guint8 *steno_secret_data(const StenoSecret *secret)
 gsize steno_secret_bytes(const StenoSecret *secret)
 {
     return secret->bytes;
+}
+
+guint8 *steno_secret_buffer(StenoSecret *secret)
+{
+    return secret->data;
 }
 
 static int open_secret(const char *path, GError **error)

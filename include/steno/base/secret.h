@@ -11,7 +11,7 @@ typedef struct StenoSecret StenoSecret;
 /* A secret file larger than this is refused: it is not a secret. The largest ones are key sets (content.h). */
 #define STENO_SECRET_FILE_MAX_BYTES (1024 * 1024)
 
-/* Copies bytes into locked memory; the caller should wipe its own copy. A NUL is put behind them. */
+/* Copies bytes into locked memory; the caller should wipe its own copy. A NUL is put behind them. data NULL: zeros. */
 StenoSecret *steno_secret_new(const void *data, gsize bytes);
 StenoSecret *steno_secret_ref(StenoSecret *secret);
 void steno_secret_unref(StenoSecret *secret);
@@ -21,6 +21,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoSecret, steno_secret_unref)
 const char *steno_secret_text(const StenoSecret *secret);
 const guint8 *steno_secret_data(const StenoSecret *secret);
 gsize steno_secret_bytes(const StenoSecret *secret);
+/* The bytes for writing, by who made it and as long as nobody else has it. */
+guint8 *steno_secret_buffer(StenoSecret *secret);
 
 /*
  * Reads a secret from a file ("-" is standard input), without the line end at its end, and hides it from the log.
