@@ -40,7 +40,8 @@ typedef struct {
      * The payload is under the channel's own AES: frames are put together by what the payload format says outside of
      * it, and emitted as `encrypted`, without a look into them: whole ones only, keyframe false, decodable true,
      * before them a FORMAT without size and parameters, `encrypted` too. No frame waits for a key frame. Content opens
-     * them, and an inspector (below) says what they are. AV1 has no payload format that hides its units: NULL.
+     * them (of VP9, each layer: steno_codec_layers()), and an inspector (below) says what they are. AV1 has no payload
+     * format that hides its units: NULL.
      */
     bool opaque;
 } StenoDepacketizerConfig;
@@ -91,6 +92,20 @@ const StenoDepacketizerStats *steno_depacketizer_stats(const StenoDepacketizer *
 
 /* ---- frames that content has opened ------------------------------------------------------------------------------ */
 
+#define STENO_CODEC_LAYERS_MAX 8
+
+/*
+ * What was encrypted as one: senders encrypt each spatial layer of a VP9 picture on its own. Fills in the sizes of the
+ * parts of an opaque depacketizer's frame, one after the other in `data` (what is behind them is an index and is not
+ * encrypted), and returns how many: 1 for all other codecs and for a picture of one layer.
+ */
+guint steno_codec_layers(StenoCodec codec, const guint8 *data, gsize bytes, gsize sizes[STENO_CODEC_LAYERS_MAX]);
+/*
+ * The parts, opened, lie one after the other in `data`, with these sizes: puts the index behind them again, when there
+ * are several, and returns the frame's size. data has room when it has room for the encrypted frame.
+ */
+gsize steno_codec_join_layers(guint8 *data, const gsize *sizes, guint count);
+
 /*
  * What an opaque depacketizer could not tell: takes whole frames in the clear, in order, and emits what a depacketizer
  * would have emitted: FORMAT, MEDIA with keyframe and decodable, and GAPs (no-keyframe, damaged; without sequence
@@ -103,12 +118,13 @@ StenoInspector *steno_inspector_new(const StenoDepacketizerConfig *config, Steno
                                     gpointer user);
 void steno_inspector_free(StenoInspector *inspector);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoInspector, steno_inspector_free)
-/* The next frame: MEDIA, `encrypted` false; owned by the callee, which emits this very frame. 0, or -EBADMSG when it is
- * no frame of the codec (counted; a GAP with cause damaged was emitted in its place). */
+/* The next frame: MEDIA, `encrypted` false; owned by the callee, which emits this very frame, at once (H.264, H.265:
+ * start codes of three bytes made four). 0, or -EBADMSG when it is no frame of the codec (counted; a GAP with cause
+ * damaged is emitted in its place, when the next frame begins). */
 int steno_inspector_frame(StenoInspector *inspector, StenoFrame *frame);
 /* Something is missing here: a GAP frame, which is emitted as it is; owned by the callee. */
 void steno_inspector_gap(StenoInspector *inspector, StenoFrame *gap);
-/* The stream ends or begins anew: video that follows needs a key frame. */
+/* The stream ends or begins anew: video that follows needs a key frame, and what follows is told its FORMAT again. */
 void steno_inspector_flush(StenoInspector *inspector);
 bool steno_inspector_needs_keyframe(const StenoInspector *inspector);
 const StenoDepacketizerStats *steno_inspector_stats(const StenoInspector *inspector);

@@ -6,28 +6,19 @@
  * one room is left that fits all but small and huge ones, which are moved once. Temporal delimiters and tile lists are
  * left out, as the payload format says of them.
  *
- * A key frame is a temporal unit whose first frame is a shown KEY_FRAME, with a known sequence header. After a loss the
- * beginning of a temporal unit is proven by an OBU that begins in the packet and is none of the rest of a frame; then
- * the sequence header has to be in it.
+ * After a loss the beginning of a temporal unit is proven by an OBU that begins in the packet and is none of the rest
+ * of a frame.
  */
 #include "av1_header.h"
+#include "av1_reader.h"
 #include "depacketizer.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define RESERVED_SIZE_BYTES 2          /* for a fragmented OBU: fits from 128 to 16383 bytes */
-#define SEQUENCE_HEADER_MAX_BYTES 1024 /* with 32 operating points a tenth of it */
+#define RESERVED_SIZE_BYTES 2 /* for a fragmented OBU: fits from 128 to 16383 bytes */
 
 typedef struct {
-    bool sequence_known;
-    StenoAv1Sequence sequence;
-    GByteArray *sequence_obu; /* with its size */
-    StenoAv1Size references[8];
-    StenoAv1Size size; /* of the last shown frame whose size was found */
-
-    /* The open temporal unit. */
-    bool has_sequence, has_frame, keyframe;
     bool in_fragment; /* an OBU goes on in the next packet */
     bool passed_over; /* … of a kind that is left out */
     bool sized;       /* … with the size that the sender wrote */
@@ -39,38 +30,6 @@ typedef struct {
     const guint8 *data;
     gsize bytes;
 } Element;
-
-static guint obu_type(guint8 header)
-{
-    return header >> 3 & 0x0f;
-}
-
-static gsize header_bytes(guint8 header)
-{
-    return header & 0x04 ? 2 : 1; /* obu_extension_flag */
-}
-
-static bool has_size(guint8 header)
-{
-    return header & 0x02; /* obu_has_size_field */
-}
-
-/* leb128(), AV1 §4.10.5. FALSE when it is cut off or beyond 32 bits. */
-static bool read_leb128(const guint8 *data, gsize bytes, gsize *at, gsize *value)
-{
-    guint64 sum = 0;
-    for (guint i = 0; i < 8; i++) {
-        if (*at >= bytes)
-            return false;
-        const guint8 byte = data[(*at)++];
-        sum |= (guint64)(byte & 0x7f) << (7 * i);
-        if (!(byte & 0x80)) {
-            *value = (gsize)sum;
-            return sum <= G_MAXUINT32;
-        }
-    }
-    return false;
-}
 
 static gsize write_leb128(guint8 out[5], gsize value)
 {
@@ -91,7 +50,7 @@ static bool next_element(const guint8 *payload, gsize bytes, gsize *at, guint in
         return *at == bytes;
     gsize length = bytes - *at;
     if (count == 0 || index + 1 < count) {
-        if (!read_leb128(payload, bytes, at, &length) || length > bytes - *at)
+        if (!steno_av1_leb128(payload, bytes, at, &length) || length > bytes - *at)
             return false;
     }
     *element = (Element){payload + *at, length};
@@ -110,7 +69,7 @@ static bool check_packet(const guint8 *payload, gsize bytes, Element *first)
         if (!next_element(payload, bytes, &at, index, &element))
             return false;
         const bool begins = element.bytes > 0 && (index > 0 || !(payload[0] & 0x80));
-        if (begins && element.bytes < header_bytes(element.data[0])) /* nobody cuts there */
+        if (begins && element.bytes < steno_av1_obu_header_bytes(element.data[0])) /* nobody cuts there */
             return false;
         if (!first->data && element.bytes > 0)
             *first = element;
@@ -119,56 +78,17 @@ static bool check_packet(const guint8 *payload, gsize bytes, Element *first)
     return first->data != NULL;
 }
 
-static void see_sequence(Av1 *av1, const guint8 *obu, gsize obu_bytes, const guint8 *body, gsize bytes)
-{
-    StenoAv1Sequence sequence;
-    if (obu_bytes > SEQUENCE_HEADER_MAX_BYTES || !steno_av1_sequence(body, bytes, &sequence))
-        return;
-    av1->has_sequence = av1->sequence_known = true;
-    av1->sequence = sequence;
-    if (av1->sequence_obu->len == obu_bytes && memcmp(av1->sequence_obu->data, obu, obu_bytes) == 0)
-        return;
-    g_byte_array_set_size(av1->sequence_obu, 0);
-    g_byte_array_append(av1->sequence_obu, obu, obu_bytes);
-}
-
-static void see_frame(Av1 *av1, guint8 extension, const guint8 *body, gsize bytes)
-{
-    StenoAv1Frame frame;
-    const bool first = !av1->has_frame;
-    av1->has_frame = true;
-    /* What cannot be read is kept all the same: it is no key frame. */
-    if (!av1->sequence_known ||
-        !steno_av1_frame(body, bytes, &av1->sequence, extension >> 5, extension >> 3 & 3, av1->references, &frame))
-        return;
-    if (first)
-        av1->keyframe = frame.keyframe;
-    if (frame.shown && frame.size.width > 0)
-        av1->size = frame.size;
-}
-
-/* A whole OBU is at the end of the frame. */
-static void see_obu(Av1 *av1, const guint8 *obu, gsize obu_bytes, gsize body_at)
-{
-    const guint type = obu_type(obu[0]);
-    const guint8 extension = header_bytes(obu[0]) == 2 ? obu[1] : 0;
-    if (type == STENO_AV1_SEQUENCE_HEADER)
-        see_sequence(av1, obu, obu_bytes, obu + body_at, obu_bytes - body_at);
-    else if (type == STENO_AV1_FRAME || type == STENO_AV1_FRAME_HEADER)
-        see_frame(av1, extension, obu + body_at, obu_bytes - body_at);
-}
-
 /* Appends the beginning of an OBU; fragment: its size is not known yet. */
 static void begin_obu(StenoDepacketizer *depacketizer, Av1 *av1, const Element *element, bool fragment)
 {
-    const guint type = obu_type(element->data[0]);
+    const guint type = steno_av1_obu_type(element->data[0]);
     av1->passed_over = type == STENO_AV1_TEMPORAL_DELIMITER || type == STENO_AV1_TILE_LIST;
     if (av1->passed_over)
         return;
-    const gsize header = header_bytes(element->data[0]);
+    const gsize header = steno_av1_obu_header_bytes(element->data[0]);
     guint8 head[2 + 5] = {element->data[0] | 0x02, header == 2 ? element->data[1] : 0};
     gsize fill = header;
-    av1->sized = has_size(element->data[0]);
+    av1->sized = steno_av1_obu_has_size(element->data[0]);
     if (!av1->sized) {
         if (fragment)
             fill += RESERVED_SIZE_BYTES;
@@ -213,41 +133,25 @@ static bool end_obu(StenoDepacketizer *depacketizer, Av1 *av1, bool fragmented)
     if (av1->sized) {
         const StenoFrame *frame = depacketizer->open;
         gsize at = av1->obu_body, size = 0;
-        if (!read_leb128(frame->payload, frame->payload_bytes, &at, &size) || size != frame->payload_bytes - at)
+        if (!steno_av1_leb128(frame->payload, frame->payload_bytes, &at, &size) || size != frame->payload_bytes - at)
             return false;
         av1->obu_body = at;
     } else if (fragmented && !write_size(depacketizer, av1)) {
         return true;
     }
     const StenoFrame *frame = depacketizer->open;
-    see_obu(av1, frame->payload + av1->obu_at, frame->payload_bytes - av1->obu_at, av1->obu_body - av1->obu_at);
+    steno_av1_see_obu(depacketizer->outlet.reader_state, frame->payload + av1->obu_at,
+                      frame->payload_bytes - av1->obu_at, av1->obu_body - av1->obu_at);
     return true;
-}
-
-static void forget_unit(Av1 *av1)
-{
-    av1->has_sequence = av1->has_frame = av1->keyframe = av1->in_fragment = false;
-}
-
-static void av1_start(StenoDepacketizer *depacketizer)
-{
-    Av1 *av1 = depacketizer->state;
-    av1->sequence_obu = g_byte_array_new();
-}
-
-static void av1_stop(StenoDepacketizer *depacketizer)
-{
-    Av1 *av1 = depacketizer->state;
-    g_byte_array_unref(av1->sequence_obu);
 }
 
 /* Can an OBU that begins like this be the first of a temporal unit? */
 static bool is_beginning(const Element *element)
 {
     const guint8 header = element->data[0];
-    if (header_bytes(header) == 2 && (element->data[1] >> 3 & 3) > 0) /* spatial_id */
+    if (steno_av1_obu_header_bytes(header) == 2 && (element->data[1] >> 3 & 3) > 0) /* spatial_id */
         return false;
-    switch (obu_type(header)) {
+    switch (steno_av1_obu_type(header)) {
     case STENO_AV1_SEQUENCE_HEADER:
     case STENO_AV1_TEMPORAL_DELIMITER:
     case STENO_AV1_METADATA:
@@ -300,35 +204,23 @@ static int av1_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
     return 0;
 }
 
-static int av1_close(StenoDepacketizer *depacketizer, StenoFrameFacts *facts, StenoFormat *format)
+static StenoEnding av1_close(StenoDepacketizer *depacketizer)
 {
-    Av1 *av1 = depacketizer->state;
-    if (av1->in_fragment)
-        return -EBADMSG;
-    if (!av1->has_frame)
-        return depacketizer->open_refused ? 0 : 1;
-    facts->keyframe = av1->keyframe && (!depacketizer->open_unsure || av1->has_sequence);
-    format->width = MIN(av1->size.width, G_MAXUINT16);
-    format->height = MIN(av1->size.height, G_MAXUINT16);
-    format->parameters = av1->sequence_obu->data;
-    format->parameters_bytes = av1->sequence_obu->len;
-    forget_unit(av1);
-    return 0;
+    const Av1 *av1 = depacketizer->state;
+    return av1->in_fragment ? STENO_ENDING_DAMAGED : STENO_ENDING_WHOLE;
 }
 
 static void av1_reset(StenoDepacketizer *depacketizer, guint32 lost)
 {
+    Av1 *av1 = depacketizer->state;
     (void)lost;
-    forget_unit(depacketizer->state);
+    av1->in_fragment = false;
 }
 
-const StenoCodecOps steno_codec_av1 = {
-    .codec = STENO_CODEC_AV1,
-    .default_clock_hz = 90000,
+const StenoPayloadOps steno_payload_av1 = {
     .state_bytes = sizeof(Av1),
-    .start = av1_start,
-    .stop = av1_stop,
     .push = av1_push,
     .close = av1_close,
     .reset = av1_reset,
+    .is_never_opaque = true,
 };

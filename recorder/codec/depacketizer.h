@@ -1,69 +1,45 @@
 /*
- * What the codecs share: the frame being put together, what is told about what is missing, and the table of codecs.
+ * What the payload formats share: the frame being put together, and the table of them.
  *
- * A codec appends what it finds in packets to the open frame and closes it; which frames go out, as what, and what is
- * told about those that do not, is decided in depacketizer.c, the same for all codecs.
+ * A payload format appends what it finds in packets to the open frame and closes it; what is in the frame is the
+ * reader's matter (reader.h), which frames go out, as what, and what is told about those that do not, the outlet's
+ * (outlet.h). Of an opaque stream nothing is read but what the payload format says.
  */
 #ifndef STENO_CODEC_DEPACKETIZER_H
 #define STENO_CODEC_DEPACKETIZER_H
 
-#include "steno/codec.h"
+#include "outlet.h"
 
-/* What a codec says about a frame when it is whole. */
-typedef struct {
-    bool keyframe;
-    bool independent; /* this frame needs nothing that was lost: proven, not hoped */
-    bool intact;      /* no frame was lost at all: proven, not hoped. What follows is decodable too */
-    bool leading;     /* cannot be decoded, but nothing depends on it (H.265 RASL after a CRA we began with) */
-} StenoFrameFacts;
-
-/* The codec's parameters, as in a FORMAT frame. Compared with the last ones told; only a difference is told. */
-typedef struct {
-    guint16 width, height;
-    guint8 channels;
-    const guint8 *parameters; /* lent */
-    gsize parameters_bytes;
-} StenoFormat;
+typedef enum {
+    STENO_ENDING_WHOLE,
+    STENO_ENDING_NO_PICTURE, /* parameter sets alone */
+    STENO_ENDING_DAMAGED,    /* the payload format says that there is more */
+    STENO_ENDING_BEHEADED,   /* what is in front of it was lost, and it is nothing without */
+} StenoEnding;
 
 typedef struct {
-    StenoCodec codec;
-    guint32 default_clock_hz;
-    gsize state_bytes; /* of the codec's own state, zeroed at the start */
+    gsize state_bytes; /* of the payload format's own state, zeroed at the start */
     /* Reads the configuration (fmtp). NULL: nothing to read. */
     void (*start)(StenoDepacketizer *depacketizer);
-    void (*stop)(StenoDepacketizer *depacketizer);
     /* One packet with a payload. 0 or -EBADMSG: then the caller drops the open frame and tells the damage. */
     int (*push)(StenoDepacketizer *depacketizer, const StenoPacket *packet);
-    /*
-     * The open frame ends here, because of a marker or of what comes next. Fills in the facts and the format; 0, 1 when
-     * there is no picture in it (parameter sets alone), or -EBADMSG when it is not whole. NULL: a frame is one packet
-     * (audio).
-     */
-    int (*close)(StenoDepacketizer *depacketizer, StenoFrameFacts *facts, StenoFormat *format);
+    /* The open frame ends here, because of a marker or of what comes next. NULL: a frame is one packet (audio). */
+    StenoEnding (*close)(StenoDepacketizer *depacketizer);
+    /* After the reader: adds what running numbers prove. NULL: there are none. */
+    void (*prove)(StenoDepacketizer *depacketizer, StenoFrameFacts *facts);
     /* The open frame was dropped: forget what was begun. `lost` packets before the next one are missing. NULL: no need.
      */
     void (*reset)(StenoDepacketizer *depacketizer, guint32 lost);
-} StenoCodecOps;
+    bool is_never_opaque;
+} StenoPayloadOps;
 
-extern const StenoCodecOps steno_codec_opus, steno_codec_pcmu, steno_codec_pcma, steno_codec_vp8, steno_codec_vp9,
-    steno_codec_h264, steno_codec_h265, steno_codec_av1;
-
-/* A gap that was not told yet: it ends where the next frame begins. */
-typedef struct {
-    bool set;
-    gint64 first_seq, last_seq;
-    guint32 packets;
-    gint64 rtp_ts, until_rtp_ts;
-} StenoPendingGap;
+extern const StenoPayloadOps steno_payload_opus, steno_payload_g711, steno_payload_vp8, steno_payload_vp9,
+    steno_payload_h264, steno_payload_h265, steno_payload_av1;
 
 struct StenoDepacketizer {
-    StenoDepacketizerConfig config; /* fmtp is ours */
-    const StenoCodecOps *ops;
-    void *state; /* the codec's */
-    StenoFramePool *pool;
-    StenoFrameSink sink;
-    gpointer user;
-    StenoDepacketizerStats stats;
+    StenoOutlet outlet;
+    const StenoPayloadOps *ops;
+    void *state; /* the payload format's */
 
     StenoFrame *open; /* being put together; NULL when there is none, or no room for it */
     gint64 open_first_seq, open_last_seq;
@@ -74,24 +50,18 @@ struct StenoDepacketizer {
     gint64 frame_rtp_ts; /* of the open frame, or of the one that is skipped */
     bool skipping;       /* a frame was dropped: its other packets are passed over */
     bool head_unsure;    /* packets may be missing before the next one: the codec has to prove that a frame begins */
-    bool started;        /* a first frame went out; video: a key frame */
-    bool broken;         /* video: something is missing that the next frames may refer to */
-
-    StenoPendingGap gaps[STENO_GAP_CAUSES];
-    gint64 last_arrival_us;
-
-    struct { /* as told last */
-        bool told;
-        guint16 width, height;
-        guint8 channels;
-        GByteArray *parameters;
-    } format;
 };
 
 /* Is a frame open? */
 static inline bool steno_depacketizer_is_open(const StenoDepacketizer *depacketizer)
 {
     return depacketizer->open_packets > 0;
+}
+
+/* Is nothing to be read but the payload format? */
+static inline bool steno_depacketizer_is_opaque(const StenoDepacketizer *depacketizer)
+{
+    return depacketizer->outlet.config.opaque;
 }
 
 /* The packet's payload. */
@@ -113,7 +83,7 @@ void steno_depacketizer_append(StenoDepacketizer *depacketizer, const guint8 *da
  */
 int steno_depacketizer_skip(StenoDepacketizer *depacketizer, const StenoPacket *packet);
 
-/* The first value of key=value in fmtp, up to the next ';', or NULL. Caller frees. */
-char *steno_fmtp_value(const char *fmtp, const char *key);
+/* The push of audio: a packet is a frame. */
+int steno_depacketizer_push_whole(StenoDepacketizer *depacketizer, const StenoPacket *packet);
 
 #endif

@@ -3,31 +3,31 @@
 
 #include <errno.h>
 
-static void g711_start(StenoDepacketizer *depacketizer)
+typedef struct {
+    guint8 channels;
+} G711;
+
+static void g711_start(void *state, StenoDepacketizerConfig *config)
 {
-    if (depacketizer->config.channels == 0)
-        depacketizer->config.channels = 1;
+    G711 *g711 = state;
+    if (config->channels == 0)
+        config->channels = 1;
+    g711->channels = config->channels;
 }
 
-static int g711_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
+static int g711_see(void *state, const guint8 *data, gsize bytes)
 {
-    if (packet->payload_bytes % depacketizer->config.channels != 0)
-        return -EBADMSG;
-    steno_depacketizer_take(depacketizer, packet);
-    steno_depacketizer_append(depacketizer, steno_packet_payload(packet), packet->payload_bytes);
-    return 0;
+    const G711 *g711 = state;
+    (void)data;
+    return bytes % g711->channels == 0 ? 0 : -EBADMSG;
 }
 
-const StenoCodecOps steno_codec_pcmu = {
-    .codec = STENO_CODEC_PCMU,
-    .default_clock_hz = 8000,
+const StenoReaderOps steno_reader_g711 = {
+    .state_bytes = sizeof(G711),
     .start = g711_start,
-    .push = g711_push,
+    .see = g711_see,
 };
 
-const StenoCodecOps steno_codec_pcma = {
-    .codec = STENO_CODEC_PCMA,
-    .default_clock_hz = 8000,
-    .start = g711_start,
-    .push = g711_push,
+const StenoPayloadOps steno_payload_g711 = {
+    .push = steno_depacketizer_push_whole,
 };

@@ -3,10 +3,7 @@
  * that they are there (they are passed over: nobody interleaves over one stream). PACI packets are damaged: no sender
  * is known.
  *
- * A key frame is an IRAP picture (IDR, CRA, BLA) whose parameter sets are known. RASL pictures after a CRA that
- * decoding begins with refer to what was never there: they are not decodable, and nothing depends on them.
- *
- * What proves the beginning of an access unit after a loss, and when its sets are sure: as in h264.c.
+ * What proves the beginning of an access unit after a loss: as in h264.c.
  */
 #include "depacketizer.h"
 #include "h26x.h"
@@ -14,107 +11,38 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { NAL_RASL_N = 8, NAL_RASL_R = 9, NAL_BLA_W_LP = 16, NAL_BLA_N_LP = 18, NAL_CRA = 21, NAL_VCL_MAX = 31 };
-enum { NAL_VPS = 32, NAL_SPS = 33, NAL_PPS = 34, NAL_AUD = 35, NAL_PREFIX_SEI = 39 };
 enum { PACKET_SINGLE_MAX = 47, PACKET_AP = 48, PACKET_FU = 49 };
 
 typedef struct {
-    StenoNalSets sets;
-    bool sets_in_band; /* this stream sends parameter sets */
-    bool has_don;      /* DONL and DOND fields are in the packets */
-    bool no_rasl;      /* the last IRAP picture began the decoding: its RASL pictures cannot be decoded */
-
-    /* The open access unit. */
-    bool has_sps, has_pps, has_slice, has_irap, has_bla, has_rasl;
-    int pps;
-    bool in_fragment;     /* a FU has begun and not ended */
-    guint8 fragment_type; /* its NAL unit type */
-    guint32 fragment_at;  /* its offset in the frame */
+    bool has_don;            /* DONL and DOND fields are in the packets */
+    StenoNalOutline outline; /* opaque streams */
+    bool in_fragment;        /* a FU has begun and not ended */
+    guint8 fragment_type;    /* its NAL unit type */
+    guint32 fragment_at;     /* its offset in the frame */
 } H265;
 
-static guint nal_type(const guint8 *nal)
-{
-    return nal[0] >> 1 & 0x3f;
-}
-
-static void forget_unit(H265 *h265)
-{
-    h265->has_sps = h265->has_pps = h265->has_slice = h265->has_irap = false;
-    h265->has_bla = h265->has_rasl = h265->in_fragment = false;
-    h265->pps = -1;
-}
-
-static void see_slice(H265 *h265, const guint8 *nal, gsize bytes)
-{
-    const guint type = nal_type(nal);
-    StenoSliceFacts slice;
-    steno_h265_slice(nal, bytes, &slice);
-    if (!h265->has_slice)
-        h265->pps = slice.pps;
-    h265->has_slice = true;
-    h265->has_irap |= type >= NAL_BLA_W_LP && type <= NAL_CRA;
-    h265->has_bla |= type >= NAL_BLA_W_LP && type <= NAL_BLA_N_LP;
-    h265->has_rasl |= type == NAL_RASL_N || type == NAL_RASL_R;
-}
-
-/* A whole NAL unit of at least three bytes, in a packet or in the frame. */
+/* A whole NAL unit, in a packet or in the frame. */
 static void see_nal(StenoDepacketizer *depacketizer, const guint8 *nal, gsize bytes)
 {
     H265 *h265 = depacketizer->state;
-    StenoNalSetFacts facts;
-    if (bytes < 3 || (nal[0] & 1) || nal[1] >> 3 != 0) /* nuh_layer_id: enhancement layers have their own sets */
-        return;
-    switch (nal_type(nal)) {
-    case NAL_VPS:
-        if (steno_h265_vps(nal, bytes, &facts))
-            steno_nal_sets_put(&h265->sets, STENO_NAL_VPS, &facts, nal, bytes);
-        break;
-    case NAL_SPS:
-        h265->sets_in_band = true;
-        h265->has_sps = steno_h265_sps(nal, bytes, &facts);
-        if (h265->has_sps)
-            steno_nal_sets_put(&h265->sets, STENO_NAL_SPS, &facts, nal, bytes);
-        break;
-    case NAL_PPS:
-        h265->sets_in_band = true;
-        h265->has_pps = steno_h265_pps(nal, bytes, &facts);
-        if (h265->has_pps)
-            steno_nal_sets_put(&h265->sets, STENO_NAL_PPS, &facts, nal, bytes);
-        break;
-    default:
-        if (nal_type(nal) <= NAL_VCL_MAX)
-            see_slice(h265, nal, bytes);
-    }
+    if (steno_depacketizer_is_opaque(depacketizer))
+        steno_nal_outline_add(&h265->outline, steno_h265_type(nal), steno_h265_class(steno_h265_type(nal)));
+    else
+        steno_h265_see_nal(depacketizer->outlet.reader_state, nal, bytes);
+}
+
+/* May the access unit begin with this NAL unit, which may be cut off? Opaque ones are judged at their end. */
+static bool may_begin(const StenoDepacketizer *depacketizer, const guint8 *nal, gsize bytes)
+{
+    return !depacketizer->head_unsure || steno_depacketizer_is_opaque(depacketizer) ||
+           steno_h265_is_beginning(nal, bytes);
 }
 
 static void h265_start(StenoDepacketizer *depacketizer)
 {
     H265 *h265 = depacketizer->state;
-    steno_nal_sets_init(&h265->sets);
-    steno_nal_sprop(depacketizer, "sprop-vps", see_nal);
-    steno_nal_sprop(depacketizer, "sprop-sps", see_nal);
-    steno_nal_sprop(depacketizer, "sprop-pps", see_nal);
-    h265->sets_in_band = false;
-    g_autofree char *difference = steno_fmtp_value(depacketizer->config.fmtp, "sprop-max-don-diff");
+    g_autofree char *difference = steno_fmtp_value(depacketizer->outlet.config.fmtp, "sprop-max-don-diff");
     h265->has_don = difference && strtoul(difference, NULL, 10) > 0;
-    forget_unit(h265);
-}
-
-static void h265_stop(StenoDepacketizer *depacketizer)
-{
-    H265 *h265 = depacketizer->state;
-    steno_nal_sets_clear(&h265->sets);
-}
-
-/* Can this NAL unit only stand at the beginning of an access unit? It may be cut off. */
-static bool is_beginning(const guint8 *nal, gsize bytes)
-{
-    const guint type = nal_type(nal);
-    StenoSliceFacts slice;
-    if (type > NAL_VCL_MAX)
-        return (type >= NAL_VPS && type <= NAL_AUD) || type == NAL_PREFIX_SEI;
-    steno_h265_slice(nal, bytes, &slice);
-    return slice.first;
 }
 
 /* The next NAL unit of an aggregation packet after *at. FALSE when it is malformed; *bytes 0 at the end. */
@@ -130,7 +58,7 @@ static bool next_aggregated(const H265 *h265, const guint8 *payload, gsize paylo
     *at += don;
     const gsize length = (gsize)payload[*at] << 8 | payload[*at + 1];
     *at += 2;
-    if (length < 3 || length > payload_bytes - *at || nal_type(payload + *at) > PACKET_SINGLE_MAX)
+    if (length < 3 || length > payload_bytes - *at || steno_h265_type(payload + *at) > PACKET_SINGLE_MAX)
         return false;
     *nal = payload + *at;
     *bytes = length;
@@ -153,7 +81,7 @@ static int push_aggregate(StenoDepacketizer *depacketizer, const StenoPacket *pa
     } while (bytes > 0);
     if (!first)
         return -EBADMSG;
-    if (depacketizer->head_unsure && !is_beginning(first, first_bytes))
+    if (!may_begin(depacketizer, first, first_bytes))
         return steno_depacketizer_skip(depacketizer, packet);
     steno_depacketizer_take(depacketizer, packet);
     at = 2;
@@ -173,7 +101,7 @@ static int begin_fragment(StenoDepacketizer *depacketizer, const StenoPacket *pa
     const gsize known = MIN(bytes, sizeof beginning - 2);
     for (gsize i = 0; i < known; i++)
         beginning[i + 2] = data[i];
-    if (depacketizer->head_unsure && !is_beginning(beginning, known + 2))
+    if (!may_begin(depacketizer, beginning, known + 2))
         return steno_depacketizer_skip(depacketizer, packet);
     steno_depacketizer_take(depacketizer, packet);
     h265->in_fragment = true;
@@ -222,7 +150,7 @@ static int h265_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
     const guint8 *payload = steno_packet_payload(packet);
     if (packet->payload_bytes < 3 || (payload[0] & 0x80)) /* forbidden_zero_bit */
         return -EBADMSG;
-    const guint type = nal_type(payload);
+    const guint type = steno_h265_type(payload);
     if (type == PACKET_FU)
         return push_fragment(depacketizer, packet);
     if (h265->in_fragment)
@@ -236,7 +164,7 @@ static int h265_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
     const gsize bytes = packet->payload_bytes - header;
     for (gsize i = 0; i < MIN(bytes, sizeof beginning - 2); i++)
         beginning[i + 2] = payload[header + i];
-    if (depacketizer->head_unsure && !is_beginning(beginning, MIN(bytes + 2, sizeof beginning)))
+    if (!may_begin(depacketizer, beginning, MIN(bytes + 2, sizeof beginning)))
         return steno_depacketizer_skip(depacketizer, packet);
     steno_depacketizer_take(depacketizer, packet);
     steno_nal_append(depacketizer, payload, 2);
@@ -246,36 +174,27 @@ static int h265_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
     return 0;
 }
 
-static int h265_close(StenoDepacketizer *depacketizer, StenoFrameFacts *facts, StenoFormat *format)
+static StenoEnding h265_close(StenoDepacketizer *depacketizer)
 {
     H265 *h265 = depacketizer->state;
     if (h265->in_fragment)
-        return -EBADMSG;
-    if (!h265->has_slice)
-        return depacketizer->open_refused ? 0 : 1;
-    const bool sets_known = steno_nal_sets_activate(&h265->sets, h265->pps);
-    const bool sets_sure = !depacketizer->open_unsure || !h265->sets_in_band || (h265->has_sps && h265->has_pps);
-    facts->keyframe = h265->has_irap && sets_known && sets_sure;
-    if (facts->keyframe)
-        h265->no_rasl = !depacketizer->started || depacketizer->broken || h265->has_bla;
-    facts->leading = h265->has_rasl && h265->no_rasl;
-    steno_nal_sets_format(&h265->sets, format);
-    forget_unit(h265);
-    return 0;
+        return STENO_ENDING_DAMAGED;
+    if (!steno_depacketizer_is_opaque(depacketizer) || depacketizer->open_refused)
+        return STENO_ENDING_WHOLE;
+    return steno_nal_outline_close(&h265->outline, depacketizer->open_unsure);
 }
 
 static void h265_reset(StenoDepacketizer *depacketizer, guint32 lost)
 {
+    H265 *h265 = depacketizer->state;
     (void)lost;
-    forget_unit(depacketizer->state);
+    h265->in_fragment = false;
+    steno_nal_outline_forget(&h265->outline);
 }
 
-const StenoCodecOps steno_codec_h265 = {
-    .codec = STENO_CODEC_H265,
-    .default_clock_hz = 90000,
+const StenoPayloadOps steno_payload_h265 = {
     .state_bytes = sizeof(H265),
     .start = h265_start,
-    .stop = h265_stop,
     .push = h265_push,
     .close = h265_close,
     .reset = h265_reset,

@@ -21,4 +21,18 @@ typedef struct {
 void steno_h264_slice(const guint8 *nal, gsize bytes, StenoSliceFacts *facts);
 void steno_h265_slice(const guint8 *nal, gsize bytes, StenoSliceFacts *facts);
 
+static inline guint8 steno_h265_type(const guint8 *nal)
+{
+    return nal[0] >> 1 & 0x3f;
+}
+
+StenoNalClass steno_h264_class(guint8 type);
+StenoNalClass steno_h265_class(guint8 type);
+/* Can this NAL unit only stand at the beginning of an access unit? It may be cut off. */
+bool steno_h264_is_beginning(const guint8 *nal, gsize bytes);
+bool steno_h265_is_beginning(const guint8 *nal, gsize bytes);
+/* The reader sees one whole NAL unit. */
+void steno_h264_see_nal(void *state, const guint8 *nal, gsize bytes);
+void steno_h265_see_nal(void *state, const guint8 *nal, gsize bytes);
+
 #endif

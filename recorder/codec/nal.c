@@ -1,5 +1,6 @@
 #include "nal.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const guint8 start_code[4] = {0, 0, 0, 1};
@@ -107,10 +108,10 @@ void steno_nal_append(StenoDepacketizer *depacketizer, const guint8 *nal, gsize 
     steno_depacketizer_append(depacketizer, nal, bytes);
 }
 
-void steno_nal_sprop(StenoDepacketizer *depacketizer, const char *key,
-                     void (*take)(StenoDepacketizer *depacketizer, const guint8 *nal, gsize bytes))
+void steno_nal_sprop(void *state, const char *fmtp, const char *key,
+                     void (*take)(void *state, const guint8 *nal, gsize bytes))
 {
-    g_autofree char *value = steno_fmtp_value(depacketizer->config.fmtp, key);
+    g_autofree char *value = steno_fmtp_value(fmtp, key);
     if (!value)
         return;
     g_auto(GStrv) sets = g_strsplit(value, ",", STENO_NAL_PPS_MAX);
@@ -118,6 +119,126 @@ void steno_nal_sprop(StenoDepacketizer *depacketizer, const char *key,
         gsize bytes = 0;
         g_autofree guint8 *nal = g_base64_decode(*set, &bytes);
         if (bytes > 0)
-            take(depacketizer, nal, bytes);
+            take(state, nal, bytes);
     }
+}
+
+/* ---- Annex B (H.264 and H.265 §B) -------------------------------------------------------------------------------- */
+
+/* The offset behind the next 00 00 01 at or after `from`, or 0 when there is none. */
+static gsize next_start_code(const guint8 *data, gsize bytes, gsize from)
+{
+    gsize at = from + 2;
+    while (at < bytes) {
+        const guint8 *one = memchr(data + at, 1, bytes - at);
+        if (!one)
+            return 0;
+        at = (gsize)(one - data) + 1;
+        if (one[-1] == 0 && one[-2] == 0)
+            return at;
+        at += 1; /* the next 01 has at least one zero in front of it that is behind this one */
+    }
+    return 0;
+}
+
+int steno_nal_split(const guint8 *data, gsize bytes, void *state,
+                    void (*take)(void *state, const guint8 *nal, gsize bytes))
+{
+    gsize begin = next_start_code(data, bytes, 0);
+    if (begin == 0 || begin > sizeof start_code || (begin == sizeof start_code && data[0] != 0))
+        return -EBADMSG;
+    while (begin > 0) {
+        const gsize next = next_start_code(data, bytes, begin);
+        gsize end = next > 0 ? next - 3 : bytes;
+        while (end > begin && data[end - 1] == 0)
+            end--;
+        if (end == begin)
+            return -EBADMSG;
+        take(state, data + begin, end - begin);
+        begin = next;
+    }
+    return 0;
+}
+
+bool steno_nal_lengthen_start_codes(StenoFrame *frame)
+{
+    const gsize bytes = frame->payload_bytes;
+    gsize missing = 0;
+    for (gsize at = next_start_code(frame->payload, bytes, 0); at > 0; at = next_start_code(frame->payload, bytes, at))
+        missing += at == 3 || frame->payload[at - 4] != 0;
+    if (missing == 0)
+        return true;
+    if (bytes + missing > STENO_FRAME_MAX_BYTES || !steno_frame_reserve(frame, bytes + missing))
+        return false;
+    memmove(frame->payload + missing, frame->payload, bytes);
+    const guint8 *from = frame->payload + missing;
+    guint8 *to = frame->payload;
+    for (gsize at = 0; at < bytes && to != from + at;) {
+        const gsize next = next_start_code(from, bytes, at);
+        const gsize end = next > 0 ? next : bytes;
+        const bool is_short = next > 0 && (next == 3 || from[next - 4] != 0);
+        if (is_short) {
+            memmove(to, from + at, end - 3 - at);
+            to += end - 3 - at;
+            memcpy(to, start_code, sizeof start_code);
+            to += sizeof start_code;
+        } else {
+            memmove(to, from + at, end - at);
+            to += end - at;
+        }
+        at = end;
+    }
+    frame->payload_bytes = (guint32)(bytes + missing);
+    return true;
+}
+
+/* ---- the outline of an access unit ------------------------------------------------------------------------------- */
+
+void steno_nal_outline_add(StenoNalOutline *outline, guint8 type, StenoNalClass class)
+{
+    if (!outline->begun) {
+        outline->begun = true;
+        outline->first_type = type;
+        outline->first_class = class;
+    }
+    outline->has_sets |= class == STENO_NAL_IS_SET;
+    outline->has_slice |= class >= STENO_NAL_IS_DELTA;
+    outline->is_key |= class == STENO_NAL_IS_KEY;
+}
+
+/* Is nothing missing in front of the first NAL unit? */
+static bool has_head(const StenoNalOutline *outline, bool unsure)
+{
+    const guint8 usual = outline->beginnings[outline->is_key];
+    if (!unsure || !outline->has_slice)
+        return true;
+    if (usual > 0)
+        return outline->first_type == usual;
+    switch (outline->first_class) {
+    case STENO_NAL_IS_HEAD:
+    case STENO_NAL_IS_SET:
+    case STENO_NAL_IS_DELTA:
+        return true;
+    case STENO_NAL_IS_KEY:
+        return !outline->has_sets;
+    default:
+        return false;
+    }
+}
+
+StenoEnding steno_nal_outline_close(StenoNalOutline *outline, bool unsure)
+{
+    if (!outline->has_slice)
+        return STENO_ENDING_NO_PICTURE;
+    if (!has_head(outline, unsure))
+        return STENO_ENDING_BEHEADED;
+    if (!unsure)
+        outline->beginnings[outline->is_key] = outline->first_type;
+    steno_nal_outline_forget(outline);
+    return STENO_ENDING_WHOLE;
+}
+
+void steno_nal_outline_forget(StenoNalOutline *outline)
+{
+    outline->begun = outline->has_slice = outline->is_key = false;
 }

@@ -1,5 +1,6 @@
 /*
- * What H.264 and H.265 share: NAL units into an access unit in Annex B, and the parameter sets of a stream.
+ * What H.264 and H.265 share: NAL units into an access unit in Annex B, the parameter sets of a stream, and what is
+ * known of an access unit whose slices cannot be read.
  *
  * The parameters of a FORMAT are the sets that the pictures use: the active SPS, all PPS that refer to it, and for
  * H.265 the VPS it names, in Annex B with 4-byte start codes.
@@ -55,7 +56,49 @@ void steno_nal_sets_format(StenoNalSets *sets, StenoFormat *format);
 void steno_nal_append(StenoDepacketizer *depacketizer, const guint8 *nal, gsize bytes);
 
 /* Calls take for each NAL unit of a comma-separated list in base64 (sprop-parameter-sets, sprop-vps …). */
-void steno_nal_sprop(StenoDepacketizer *depacketizer, const char *key,
-                     void (*take)(StenoDepacketizer *depacketizer, const guint8 *nal, gsize bytes));
+void steno_nal_sprop(void *state, const char *fmtp, const char *key,
+                     void (*take)(void *state, const guint8 *nal, gsize bytes));
+
+/*
+ * Calls take for each NAL unit of a frame in Annex B; zeros behind a NAL unit are not of it. -EBADMSG when it does not
+ * begin with a start code of three or four bytes, or has an empty NAL unit.
+ */
+int steno_nal_split(const guint8 *data, gsize bytes, void *state,
+                    void (*take)(void *state, const guint8 *nal, gsize bytes));
+/* Gives all start codes of a whole frame four bytes. FALSE, with the frame as it was, at a ceiling. */
+bool steno_nal_lengthen_start_codes(StenoFrame *frame);
+
+/* ---- the outline of an access unit ------------------------------------------------------------------------------- */
+
+/*
+ * Of an opaque stream NAL unit headers are read, and no more. Whether an access unit after a loss is whole shows by
+ * how those of its kind begin, key frames and others, where nothing is lost: with a delimiter, with parameter sets,
+ * with SEI, or at once with the slice. An access unit without its beginning would be refused as forged, since senders
+ * authenticate that too.
+ */
+typedef enum {
+    STENO_NAL_IS_OTHER,
+    STENO_NAL_IS_HEAD, /* can only stand in front of slices: delimiter, SEI */
+    STENO_NAL_IS_SET,  /* a parameter set: the same */
+    STENO_NAL_IS_DELTA,
+    STENO_NAL_IS_KEY,
+} StenoNalClass;
+
+typedef struct {
+    bool has_sets; /* the stream sends parameter sets */
+    /* What access units of others (0) and key frames (1) began with, when that was sure: NAL unit types; 0: unknown. */
+    guint8 beginnings[2];
+
+    /* The open access unit. */
+    bool begun, has_slice, is_key;
+    guint8 first_type;
+    StenoNalClass first_class;
+} StenoNalOutline;
+
+/* A NAL unit of the open access unit. */
+void steno_nal_outline_add(StenoNalOutline *outline, guint8 type, StenoNalClass class);
+/* The access unit ends; unsure: packets may be missing in front of it. */
+StenoEnding steno_nal_outline_close(StenoNalOutline *outline, bool unsure);
+void steno_nal_outline_forget(StenoNalOutline *outline);
 
 #endif

@@ -89,25 +89,24 @@ static bool is_opus_packet(const guint8 *data, gsize bytes)
     }
 }
 
-static void opus_start(StenoDepacketizer *depacketizer)
+static void opus_start(void *state, StenoDepacketizerConfig *config)
 {
-    depacketizer->config.channels = 2;
-    depacketizer->config.clock_hz = 48000;
+    (void)state;
+    config->channels = 2;
+    config->clock_hz = 48000;
 }
 
-static int opus_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
+static int opus_see(void *state, const guint8 *data, gsize bytes)
 {
-    const guint8 *payload = steno_packet_payload(packet);
-    if (!is_opus_packet(payload, packet->payload_bytes))
-        return -EBADMSG;
-    steno_depacketizer_take(depacketizer, packet);
-    steno_depacketizer_append(depacketizer, payload, packet->payload_bytes);
-    return 0;
+    (void)state;
+    return is_opus_packet(data, bytes) ? 0 : -EBADMSG;
 }
 
-const StenoCodecOps steno_codec_opus = {
-    .codec = STENO_CODEC_OPUS,
-    .default_clock_hz = 48000,
+const StenoReaderOps steno_reader_opus = {
     .start = opus_start,
-    .push = opus_push,
+    .see = opus_see,
+};
+
+const StenoPayloadOps steno_payload_opus = {
+    .push = steno_depacketizer_push_whole,
 };

@@ -1,4 +1,4 @@
-/* VP8 (RFC 7741). What is decodable after a loss: proof.h. */
+/* VP8 over RTP (RFC 7741). What is decodable after a loss: proof.h. */
 #include "depacketizer.h"
 #include "proof.h"
 
@@ -11,9 +11,7 @@ typedef struct {
 } Descriptor;
 
 typedef struct {
-    guint16 width, height; /* of the last key frame */
-    bool keyframe;         /* the open frame is one */
-    StenoPictureId id;     /* of the open frame */
+    StenoPictureId id; /* of the open frame */
     StenoProof proof;
 } Vp8;
 
@@ -59,19 +57,6 @@ static bool read_descriptor(const guint8 *data, gsize bytes, Descriptor *descrip
     return at < bytes;
 }
 
-/* The frame header (RFC 6386 §9.1, §19.1). FALSE when a key frame is without its start code. */
-static bool read_frame_header(Vp8 *vp8, const guint8 *data, gsize bytes)
-{
-    vp8->keyframe = !(data[0] & 1);
-    if (!vp8->keyframe)
-        return true;
-    if (bytes < 10 || data[3] != 0x9d || data[4] != 0x01 || data[5] != 0x2a)
-        return false;
-    vp8->width = (data[6] | data[7] << 8) & 0x3fff;
-    vp8->height = (data[8] | data[9] << 8) & 0x3fff;
-    return true;
-}
-
 static void vp8_start(StenoDepacketizer *depacketizer)
 {
     Vp8 *vp8 = depacketizer->state;
@@ -93,7 +78,8 @@ static int vp8_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
     } else {
         if (!descriptor.start)
             return steno_depacketizer_skip(depacketizer, packet);
-        if (!read_frame_header(vp8, payload, bytes))
+        StenoOutlet *outlet = &depacketizer->outlet;
+        if (!outlet->config.opaque && outlet->reader->see(outlet->reader_state, payload, bytes) < 0)
             return -EBADMSG;
         vp8->id = descriptor.id;
     }
@@ -102,15 +88,16 @@ static int vp8_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
     return 0;
 }
 
-static int vp8_close(StenoDepacketizer *depacketizer, StenoFrameFacts *facts, StenoFormat *format)
+static StenoEnding vp8_close(StenoDepacketizer *depacketizer)
+{
+    (void)depacketizer; /* RFC 7741 has no sign for the last packet but the marker */
+    return STENO_ENDING_WHOLE;
+}
+
+static void vp8_prove(StenoDepacketizer *depacketizer, StenoFrameFacts *facts)
 {
     Vp8 *vp8 = depacketizer->state;
-    facts->keyframe = vp8->keyframe;
-    if (!depacketizer->open_refused)
-        steno_proof_picture(&vp8->proof, &vp8->id, depacketizer->broken, facts);
-    format->width = vp8->width;
-    format->height = vp8->height;
-    return 0;
+    steno_proof_picture(&vp8->proof, &vp8->id, depacketizer->outlet.broken, facts);
 }
 
 static void vp8_reset(StenoDepacketizer *depacketizer, guint32 lost)
@@ -119,12 +106,11 @@ static void vp8_reset(StenoDepacketizer *depacketizer, guint32 lost)
     steno_proof_lost(&vp8->proof, lost);
 }
 
-const StenoCodecOps steno_codec_vp8 = {
-    .codec = STENO_CODEC_VP8,
-    .default_clock_hz = 90000,
+const StenoPayloadOps steno_payload_vp8 = {
     .state_bytes = sizeof(Vp8),
     .start = vp8_start,
     .push = vp8_push,
     .close = vp8_close,
+    .prove = vp8_prove,
     .reset = vp8_reset,
 };

@@ -2,7 +2,8 @@
  * VP9 (RFC 9628), flexible and non-flexible mode.
  *
  * A frame is a picture: all spatial layers with one timestamp. Of two layers or more it is made a superframe (VP9
- * bitstream specification §B) by appending the index that RTP leaves out, so that a decoder finds each layer.
+ * bitstream specification §B) by appending the index that RTP leaves out, so that a decoder finds each layer. In an
+ * opaque stream each layer frame is a frame: that is what a sender encrypts. The inspector puts the picture together.
  *
  * What is decodable after a loss: by proof.h; and in flexible mode, where each picture names the ones it refers to
  * (P_DIFF), when all of these are known to be decodable and the frame says that it takes no probabilities from earlier
@@ -14,7 +15,6 @@
 
 #include <errno.h>
 
-#define LAYERS_MAX 8     /* spatial layers: three bits */
 #define HISTORY 128      /* P_DIFF is seven bits */
 #define HISTORY_LOST 100 /* more packets lost than this, and picture IDs may have gone round the history */
 
@@ -31,15 +31,13 @@ typedef struct {
 } Descriptor;
 
 typedef struct {
-    StenoVp9References references;
-    StenoVp9Size size; /* of the last picture whose size was found */
     StenoProof proof;
 
     /* The open picture. */
     StenoPictureId id;
-    bool flexible, references_good; /* all that it names is decodable */
-    bool in_layer;                  /* its last packet was not the end of a layer frame */
-    guint32 layer_at[LAYERS_MAX];   /* offsets in the frame */
+    bool flexible, references_good;           /* all that it names is decodable */
+    bool in_layer;                            /* its last packet was not the end of a layer frame */
+    guint32 layer_at[STENO_CODEC_LAYERS_MAX]; /* offsets in the frame */
     guint n_layers;
     bool head_missing; /* lower layers may be missing before its first packet */
 
@@ -211,7 +209,7 @@ static int vp9_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
     } else if (descriptor.id.picture_id != vp9->id.picture_id) {
         return -EBADMSG;
     }
-    if (descriptor.begin == vp9->in_layer || (descriptor.begin && vp9->n_layers == LAYERS_MAX))
+    if (descriptor.begin == vp9->in_layer || (descriptor.begin && vp9->n_layers == STENO_CODEC_LAYERS_MAX))
         return -EBADMSG;
     steno_depacketizer_take(depacketizer, packet);
     if (descriptor.begin) {
@@ -223,88 +221,57 @@ static int vp9_push(StenoDepacketizer *depacketizer, const StenoPacket *packet)
     return 0;
 }
 
-/*
- * Reads the headers of a layer frame, which may be a superframe itself (hidden frames). What cannot be read is kept all
- * the same: it is no key frame.
- */
-static void read_layer_frames(Vp9 *vp9, const guint8 *data, gsize bytes, bool first, StenoFrameFacts *facts,
-                              bool *resilient)
+/* Of a superframe whose layers are superframes too, a decoder would find no layer. */
+static bool brings_index(const StenoFrame *frame, const gsize *layers, guint n_layers)
 {
-    gsize sizes[8];
-    guint count = steno_vp9_superframe(data, bytes, sizes);
-    if (count == 0)
-        sizes[count++] = bytes;
-    for (guint i = 0; i < count; i++) {
-        StenoVp9Header header;
-        if (!steno_vp9_header(data, sizes[i], &vp9->references, &header)) {
-            *resilient = false;
-            return;
-        }
-        if (first && i == 0)
-            facts->keyframe = header.keyframe;
-        *resilient = *resilient && (header.error_resilient || header.keyframe);
-        if (header.shown && header.size.width > 0)
-            vp9->size = header.size;
-        data += sizes[i];
+    const guint8 *layer = frame->payload;
+    for (guint i = 0; i < n_layers; i++) {
+        gsize sizes[8];
+        if (steno_vp9_superframe(layer, layers[i], sizes) > 0)
+            return true;
+        layer += layers[i];
     }
+    return false;
 }
 
-/* Appends a superframe index for the spatial layers, unless a layer brought its own for other frames. */
-static void append_index(StenoDepacketizer *depacketizer, const Vp9 *vp9)
+static StenoEnding vp9_close(StenoDepacketizer *depacketizer)
 {
+    const Vp9 *vp9 = depacketizer->state;
+    if (vp9->in_layer)
+        return STENO_ENDING_DAMAGED;
+    if (depacketizer->open_refused)
+        return STENO_ENDING_WHOLE;
     const StenoFrame *frame = depacketizer->open;
-    guint8 index[2 + 4 * LAYERS_MAX];
-    gsize fill = 0, sizes[8];
-    index[fill++] = 0xc0 | 3 << 3 | (vp9->n_layers - 1); /* sizes of four bytes */
+    const bool opaque = steno_depacketizer_is_opaque(depacketizer);
+    gsize layers[STENO_CODEC_LAYERS_MAX];
     for (guint i = 0; i < vp9->n_layers; i++) {
         const guint32 end = i + 1 < vp9->n_layers ? vp9->layer_at[i + 1] : frame->payload_bytes;
-        const guint32 bytes = end - vp9->layer_at[i];
-        if (steno_vp9_superframe(frame->payload + vp9->layer_at[i], bytes, sizes) > 0)
-            return;
-        for (guint shift = 0; shift < 32; shift += 8)
-            index[fill++] = bytes >> shift & 0xff;
+        layers[i] = end - vp9->layer_at[i];
+        if (!opaque)
+            steno_reader_vp9.see(depacketizer->outlet.reader_state, frame->payload + vp9->layer_at[i], layers[i]);
     }
-    index[fill++] = index[0];
-    steno_depacketizer_append(depacketizer, index, fill);
+    if (vp9->n_layers > 1 && (opaque || !brings_index(frame, layers, vp9->n_layers))) {
+        guint8 index[STENO_VP9_INDEX_MAX_BYTES];
+        steno_depacketizer_append(depacketizer, index, steno_vp9_index(index, layers, vp9->n_layers));
+    }
+    return STENO_ENDING_WHOLE;
 }
 
 /* Says what the descriptors and running numbers prove, and remembers the picture for later ones. */
-static void prove(StenoDepacketizer *depacketizer, Vp9 *vp9, bool resilient, StenoFrameFacts *facts)
+static void vp9_prove(StenoDepacketizer *depacketizer, StenoFrameFacts *facts)
 {
+    Vp9 *vp9 = depacketizer->state;
+    const bool broken = depacketizer->outlet.broken;
     if (vp9->head_missing) {
         steno_proof_lost(&vp9->proof, G_MAXUINT32);
         return;
     }
-    steno_proof_picture(&vp9->proof, &vp9->id, depacketizer->broken, facts);
+    steno_proof_picture(&vp9->proof, &vp9->id, broken, facts);
     if (facts->keyframe)
         history_clear(vp9);
-    if (vp9->flexible && resilient && vp9->references_good)
+    if (vp9->flexible && facts->resilient && vp9->references_good)
         facts->independent = true;
-    history_add(vp9, facts->keyframe || facts->intact || facts->independent || !depacketizer->broken);
-}
-
-static int vp9_close(StenoDepacketizer *depacketizer, StenoFrameFacts *facts, StenoFormat *format)
-{
-    Vp9 *vp9 = depacketizer->state;
-    if (vp9->in_layer)
-        return -EBADMSG;
-    if (depacketizer->open_refused)
-        return 0;
-    const StenoFrame *frame = depacketizer->open;
-    bool resilient = true;
-    facts->keyframe = false;
-    for (guint i = 0; i < vp9->n_layers; i++) {
-        const guint32 end = i + 1 < vp9->n_layers ? vp9->layer_at[i + 1] : frame->payload_bytes;
-        read_layer_frames(vp9, frame->payload + vp9->layer_at[i], end - vp9->layer_at[i], i == 0, facts, &resilient);
-    }
-    if (vp9->n_layers > 1)
-        append_index(depacketizer, vp9);
-    if (depacketizer->open_refused)
-        return 0;
-    prove(depacketizer, vp9, resilient, facts);
-    format->width = MIN(vp9->size.width, G_MAXUINT16);
-    format->height = MIN(vp9->size.height, G_MAXUINT16);
-    return 0;
+    history_add(vp9, facts->keyframe || facts->intact || facts->independent || !broken);
 }
 
 static void vp9_reset(StenoDepacketizer *depacketizer, guint32 lost)
@@ -316,12 +283,11 @@ static void vp9_reset(StenoDepacketizer *depacketizer, guint32 lost)
         history_clear(vp9);
 }
 
-const StenoCodecOps steno_codec_vp9 = {
-    .codec = STENO_CODEC_VP9,
-    .default_clock_hz = 90000,
+const StenoPayloadOps steno_payload_vp9 = {
     .state_bytes = sizeof(Vp9),
     .start = vp9_start,
     .push = vp9_push,
     .close = vp9_close,
+    .prove = vp9_prove,
     .reset = vp9_reset,
 };

@@ -1,6 +1,9 @@
 #include "vp9_header.h"
 
 #include "bits.h"
+#include "steno/codec.h"
+
+#include <string.h>
 
 #define SYNC_CODE 0x498342
 #define COLOR_SPACE_RGB 7
@@ -113,4 +116,40 @@ guint steno_vp9_superframe(const guint8 *data, gsize bytes, gsize sizes[8])
         left -= sizes[i];
     }
     return count;
+}
+
+gsize steno_vp9_index(guint8 index[STENO_VP9_INDEX_MAX_BYTES], const gsize *sizes, guint count)
+{
+    gsize fill = 0;
+    index[fill++] = 0xc0 | 3 << 3 | (count - 1);
+    for (guint i = 0; i < count; i++) {
+        for (guint shift = 0; shift < 32; shift += 8)
+            index[fill++] = sizes[i] >> shift & 0xff;
+    }
+    index[fill++] = index[0];
+    return fill;
+}
+
+guint steno_codec_layers(StenoCodec codec, const guint8 *data, gsize bytes, gsize sizes[STENO_CODEC_LAYERS_MAX])
+{
+    guint8 index[STENO_VP9_INDEX_MAX_BYTES];
+    gsize sum = 0;
+    const guint count = codec == STENO_CODEC_VP9 ? steno_vp9_superframe(data, bytes, sizes) : 0;
+    for (guint i = 0; i < count; i++)
+        sum += sizes[i];
+    if (count > 1) { /* one of ours, and nothing that only looks like one */
+        const gsize index_bytes = steno_vp9_index(index, sizes, count);
+        if (sum + index_bytes == bytes && memcmp(data + sum, index, index_bytes) == 0)
+            return count;
+    }
+    sizes[0] = bytes;
+    return 1;
+}
+
+gsize steno_codec_join_layers(guint8 *data, const gsize *sizes, guint count)
+{
+    gsize sum = 0;
+    for (guint i = 0; i < count; i++)
+        sum += sizes[i];
+    return count > 1 ? sum + steno_vp9_index(data + sum, sizes, count) : sum;
 }
