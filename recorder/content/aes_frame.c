@@ -72,6 +72,13 @@ static gboolean settle(const StenoContentFormat *format, ContentSettings *settin
     return TRUE;
 }
 
+/* The header has two bytes for it. */
+static guint64 max_kid(const ContentSettings *settings)
+{
+    (void)settings;
+    return G_MAXUINT16;
+}
+
 static gboolean is_zero(const guint8 *data, gsize bytes)
 {
     guint8 all = 0;
@@ -88,15 +95,14 @@ static gsize prepare(const StenoContentFormat *format, const ContentSettings *se
     const gboolean salted = (format->members & CONTENT_MEMBER_KEY_SALT) != 0;
     if (salted && (key->salt_bytes != SALT_BYTES || is_zero(key->salt, key->salt_bytes))) {
         steno_error_set(error, STENO_ERROR_KEYS_INVALID,
-                        "a key of %s must have a \"salt\": %d bytes in base64, not all of them zero", format->name,
-                        SALT_BYTES);
+                        "\"salt\" must be there, %d bytes in base64, and not all of them zero", SALT_BYTES);
         return 0;
     }
     if (!content_pbkdf2(key->bytes, key->n_bytes, salted ? (const char *)key->salt : unsalted,
                         salted ? key->salt_bytes : sizeof unsalted - 1, ITERATIONS, material, MASTER_BYTES)) {
         steno_error_set(error, STENO_ERROR_KEYS_INVALID,
-                        "OpenSSL refuses to derive a key from a \"secret\" of %" G_GSIZE_FORMAT
-                        " bytes (a FIPS provider refuses short ones)",
+                        "OpenSSL derives no key from a \"secret\" of %" G_GSIZE_FORMAT
+                        " bytes (a FIPS provider wants longer ones)",
                         key->n_bytes);
         return 0;
     }
@@ -229,8 +235,8 @@ static StenoContentOutcome open_blocks(ContentCipher *cipher, const ContentFrame
 #define AES_ROW(NAME, VARIANT, MEMBERS, INSECURE, OPEN)                                                                \
     {                                                                                                                  \
         .name = (NAME), .unit = STENO_CONTENT_PER_FRAME, .insecure = (INSECURE), .variant = (VARIANT),                 \
-        .members = CONTENT_MEMBER_SECRET | (MEMBERS), .settle = settle, .prepare = prepare, .look = look,              \
-        .derive = derive, .free_cipher = free_cipher, .open = (OPEN),                                                  \
+        .members = CONTENT_MEMBER_SECRET | (MEMBERS), .settle = settle, .max_kid = max_kid, .prepare = prepare,        \
+        .look = look, .derive = derive, .free_cipher = free_cipher, .open = (OPEN),                                    \
     }
 
 const StenoContentFormat content_aes_128_gcm = AES_ROW("aes-128-gcm", GCM_128, 0, FALSE, open_gcm);

@@ -54,8 +54,8 @@ static gsize prepare(const StenoContentFormat *format, const ContentSettings *se
 {
     (void)format, (void)settings;
     if (key->n_bytes < BASE_KEY_MIN_BYTES || key->n_bytes > CONTENT_MATERIAL_MAX_BYTES) {
-        steno_error_set(error, STENO_ERROR_KEYS_INVALID, "a \"key\" of SFrame must have %d to %d bytes",
-                        BASE_KEY_MIN_BYTES, CONTENT_MATERIAL_MAX_BYTES);
+        steno_error_set(error, STENO_ERROR_KEYS_INVALID, "\"key\" must be %d to %d bytes, and is %" G_GSIZE_FORMAT,
+                        BASE_KEY_MIN_BYTES, CONTENT_MATERIAL_MAX_BYTES, key->n_bytes);
         return 0;
     }
     memcpy(material, key->bytes, key->n_bytes);
