@@ -26,8 +26,8 @@ static gboolean is_loopback(const char *url)
 
 static const char *check_pkcs11_url(const char *url)
 {
-    if (!g_str_has_prefix(url, "pkcs11:"))
-        return "is no RFC 7512 URI, but must be, as in 'pkcs11:token=keys;object=steno'";
+    if (!g_str_has_prefix(url, "pkcs11:") && !g_str_has_prefix(url, "file:/"))
+        return "is no RFC 7512 URI, but must be, as in 'pkcs11:token=keys;object=steno' (or file:/PATH of a PEM key)";
     /* Attributes of path and query, as RFC 7512 names them. */
     if (strstr(url, "pin-value=") || strstr(url, "pin-source="))
         return "holds a PIN, but must not: it is given by secret_file";
@@ -57,6 +57,11 @@ static void check_needs(ConfigLoad *load, const ConfigThing *thing)
         FAULT(load, thing, KEYS, url, "is missing, but must be given (type \"%s\")", source->type);
     if (wrong)
         FAULT(load, thing, KEYS, url, "%s", wrong);
+    gboolean is_known = source->secret_file || source->client_certificate_file || source->client_key_file;
+    if (is_type(source, "service") && source->url && !wrong && !is_known)
+        FAULT(load, thing, KEYS, secret_file,
+              "is missing, and so is client_certificate_file, but one of them must be given (type \"service\"): the "
+              "service must know who asks");
     if (is_type(source, "vault") && !source->secret_file)
         FAULT(load, thing, KEYS, secret_file, "is missing, but must be given (type \"vault\"): the token");
 }
@@ -74,11 +79,6 @@ void config_check_key_source(ConfigLoad *load, const ConfigThing *thing)
         FAULT(load, thing, KEYS, client_key_file, "is given without client_certificate_file, but must be with it");
     if (source->name)
         config_note_other_types(load, thing);
-    if (source->name && is_type(source, "service") && !source->secret_file && !source->client_certificate_file)
-        g_ptr_array_add(load->config->notes,
-                        g_strdup_printf("key_source '%s' has neither secret_file nor client_certificate_file: the "
-                                        "service cannot tell us from others",
-                                        source->name));
 }
 
 /* ---- apps -------------------------------------------------------------------------------------------------------- */

@@ -189,14 +189,13 @@ static StenoJournalRecording *row_of(Work *work, const char *key, const json_t *
     model_free(model);
     g_autofree char *folder = g_strndup(key, strlen(key) - strlen(MANIFEST));
     g_autofree char *uri = steno_store_uri(work->store, folder);
-    gboolean completed = json_array_size(json_object_get(row->detail, "files")) > 0;
     json_object_set_new(row->detail, "storages",
                         json_pack("[o]", recording_storage(storages[0], "stored", uri, row->files_bytes)));
-    recording_set_text(&row->state, completed ? "completed" : "failed");
     recording_set_text(&row->desired, "stop");
     recording_set_text(&row->end_reason, text(recording, "end_reason"));
     json_t *fault = json_object_get(recording, "error");
     row->error = json_is_object(fault) ? json_deep_copy(fault) : NULL;
+    recording_set_text(&row->state, recording_is_complete(row) ? "completed" : "failed");
     return row;
 }
 
@@ -242,8 +241,9 @@ static gboolean add_storage(const Rebuild *rebuild, StenoJournalRecording *known
                             const char *storage, GError **error)
 {
     json_t *storages = json_object_get(known->detail, "storages");
-    if (recording_find(rebuild->daemon, row->id) || strcmp(known->state, "completed") != 0 ||
-        strcmp(known->app, row->app) != 0 || !json_is_array(storages) || has_storage(known, storage))
+    gboolean stored = strcmp(known->state, "completed") == 0 || strcmp(known->state, "failed") == 0;
+    if (recording_find(rebuild->daemon, row->id) || !stored || json_array_size(storages) == 0 ||
+        strcmp(known->app, row->app) != 0 || has_storage(known, storage))
         return TRUE;
     json_array_append(storages, json_array_get(json_object_get(row->detail, "storages"), 0));
     return steno_journal_recording_save(rebuild->daemon->journal, known, error);

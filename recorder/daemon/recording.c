@@ -276,12 +276,11 @@ void recording_end(Recording *recording, const StenoJobResult *result)
         storing_end(recording, result->manifest, result->uri);
     else
         storing_fail(recording);
-    gboolean has_files = result->manifest && json_array_size(json_object_get(row->detail, "files")) > 0;
-    recording_set_text(&row->state, has_files ? "completed" : "failed");
     recording_set_text(&row->end_reason, result->end_reason);
     recording_set_text(&row->desired, "stop");
     json_decref(row->error);
     row->error = result->error ? steno_error_to_json(result->error) : NULL;
+    recording_set_text(&row->state, result->manifest && recording_is_complete(row) ? "completed" : "failed");
     if (row->ended_us == 0)
         row->ended_us = steno_clock_wall_us();
     model_into_detail(recording->model, row->detail);

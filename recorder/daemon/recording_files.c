@@ -24,15 +24,19 @@ static json_t *describe_file(const char *id, const char *storage, const json_t *
     const char *name = json_string_value(json_object_get(output, "file"));
     const char *sha256 = json_string_value(json_object_get(output, "sha256"));
     const char *participant = json_string_value(json_object_get(output, "participant"));
+    const char *kind = json_string_value(json_object_get(output, "kind"));
+    const json_t *encryption = json_object_get(output, "encryption");
     json_int_t section = json_integer_value(json_object_get(output, "section"));
     if (!name || !name[0] || name[0] == '.' || strchr(name, '/') || !sha256)
         return NULL;
     g_autofree char *escaped = g_uri_escape_string(name, NULL, FALSE);
     g_autofree char *url = g_strdup_printf("/v1/recordings/%s/files/%s", id, escaped);
-    return json_pack("{s:s, s:I, s:s, s:s, s:s?, s:o, s:s, s:s, s:n}", "name", name, "bytes",
+    return json_pack("{s:s, s:I, s:s, s:s, s:s?, s:o, s:b, s:s?, s:s, s:s, s:n}", "name", name, "bytes",
                      json_integer_value(json_object_get(output, "size_bytes")), "sha256", sha256, "media_type",
                      media_type(name), "participant", participant, "section",
-                     section > 0 ? json_integer(section) : json_null(), "url", url, "storage", storage, "deleted_at");
+                     section > 0 ? json_integer(section) : json_null(), "sealed", g_strcmp0(kind, "sealed") == 0,
+                     "encryption", json_string_value(json_object_get(encryption, "method")), "url", url, "storage",
+                     storage, "deleted_at");
 }
 
 json_t *recording_describe_files(const char *id, const char *storage, const json_t *outputs)
@@ -75,6 +79,14 @@ static void keep_storages(json_t *files, const json_t *known)
         if (storage)
             json_object_set(file, "storage", storage);
     }
+}
+
+gboolean recording_is_complete(const StenoJournalRecording *row)
+{
+    const char *code = json_string_value(json_object_get(row->error, "code"));
+    return json_array_size(json_object_get(row->detail, "files")) > 0 &&
+           g_strcmp0(code, steno_error_slug(STENO_ERROR_NO_KEY)) != 0 &&
+           g_strcmp0(code, steno_error_slug(STENO_ERROR_BAD_KEY)) != 0;
 }
 
 void recording_take_manifest(StenoJournalRecording *row, Model *model, const json_t *manifest, const char *storage)

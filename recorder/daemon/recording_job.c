@@ -120,10 +120,11 @@ static gboolean on_start_at(gpointer data)
         audit_own(daemon, "recording.start", recording->row->app, recording->row->id,
                   steno_error_slug(STENO_ERROR_OFF_THE_RECORD), NULL);
         recording_fail(recording, "join-failed", error);
-    } else if (!admit_check(daemon, recording->request, &error))
+    } else if (!admit_check(daemon, recording->request, &error)) {
         recording_fail(recording, "join-failed", error);
-    else
+    } else {
         (void)recording_start(recording, NULL);
+    }
     return G_SOURCE_REMOVE;
 }
 

@@ -74,7 +74,7 @@ static void complete_members(json_t *json, gint64 files_bytes)
             request, json_pack("{s:s, s:i, s:b, s:n}", "store", "all", "rotate_s", 0, "rotate_join", 0, "content"));
     json_object_update_missing_new(json_object_get(json, "counts"), json_pack("{s:i}", "sealed", 0));
     json_array_foreach (json_object_get(json, "files"), i, item)
-        json_object_update_missing_new(item, json_pack("{s:n}", "section"));
+        json_object_update_missing_new(item, json_pack("{s:n, s:b, s:n}", "section", "sealed", 0, "encryption"));
     json_array_foreach (json_object_get(json, "storages"), i, item) {
         gboolean stored = g_strcmp0(json_string_value(json_object_get(item, "state")), "stored") == 0;
         json_object_update_missing_new(item, recording_storage("", "", NULL, stored ? files_bytes : 0));

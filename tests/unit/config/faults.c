@@ -269,6 +269,8 @@ static const struct {
     {KEYS("type = \"pkcs11\"; path = \"/k\"; url = \"pkcs11:object=k?pin-value=hush\";"),
      "steno.conf:1: key_sources.url: holds a PIN, but must not"},
     {KEYS("type = \"service\";"), "steno.conf:1: key_sources.url: is missing, but must be given (type \"service\")"},
+    {KEYS("type = \"service\"; url = \"https://h/\";"),
+     "steno.conf:1: key_sources.secret_file: is missing, and so is client_certificate_file, but one of them must be"},
     {KEYS("type = \"service\"; url = \"http://h/\";"),
      "steno.conf:1: key_sources.url: is http://, but must be https://"},
     {KEYS("type = \"service\"; url = \"http://127.0.0.1/\";"),

@@ -141,7 +141,8 @@ static void key_sources_and_apps_fit(void **state)
     g_autofree char *text = g_strdup_printf(
         "platforms = ( { name = \"j\"; url = \"https://h/\"; } ); storages = ( { name = \"l\"; root = \"/r\"; } );\n"
         "key_sources = ( { name = \"f\"; path = \"/k\"; mount = \"kv\"; },\n"
-        "  { name = \"s\"; type = \"service\"; url = \"https://h/keys?tenant=1\"; path = \"/k\"; },\n"
+        "  { name = \"s\"; type = \"service\"; url = \"https://h/keys?tenant=1\"; path = \"/k\"; secret_file = \"%s\"; "
+        "},\n"
         "  { name = \"v\"; type = \"vault\"; url = \"http://[::1]:8200\"; secret_file = \"%s\"; },\n"
         "  { name = \"p\"; type = \"pkcs11\"; url = \"pkcs11:object=k\"; path = \"/k\"; secret_file = \"%s\"; },\n"
         "  { name = \"c\"; type = \"command\"; path = \"/bin/keys\"; } );\n"
@@ -149,7 +150,7 @@ static void key_sources_and_apps_fit(void **state)
         "    output_encryption = \"cms\"; output_recipients = [ \"%s\" ]; },\n"
         "  { name = \"b\"; content = \"aes-256-xts\"; allow_insecure_modes = true; key_sources = [ \"v\", \"c\" ];\n"
         "    keys = \"v\"; inline_keys = \"once\"; output_encryption = \"cenc\"; output_key_file = \"%s\"; } );\n",
-        token, token, recipient, key);
+        token, token, token, recipient, key);
     g_autoptr(StenoConfig) config = folder_load(*state, text);
     const StenoConfigKeys *vault = steno_config_key_source(config, "v");
     const StenoConfigApp *a = steno_config_app(config, "a"), *b = steno_config_app(config, "b");
@@ -163,7 +164,6 @@ static void key_sources_and_apps_fit(void **state)
     static const char *const notes[] = {
         "key_source 'f' is of type folder: its mount does nothing",
         "key_source 's' is of type service: its path does nothing",
-        "key_source 's' has neither secret_file nor client_certificate_file: the service cannot tell us from others",
     };
     assert_int_equal(config->notes->len, G_N_ELEMENTS(notes));
     for (guint i = 0; i < G_N_ELEMENTS(notes); i++)
