@@ -3,7 +3,7 @@
  * the seam, a picture where it can be seen from. What the next part needs of it goes over first; when there is no room
  * for that, the track stays where it is until there is.
  */
-#include "session_internal.h"
+#include "decrypt.h"
 
 #include "steno/base/clock.h"
 
@@ -14,8 +14,7 @@ static gboolean is_behind(const NetTrack *track)
     return track->capture != track->peer->net->capture;
 }
 
-/* The next part's file of the track begins with the format that is in force. */
-static gboolean repeat_format(const NetTrack *track, StenoFrameRing *ring, gint64 wall_us)
+gboolean session_changeover_repeat_format(const NetTrack *track, StenoFrameRing *ring, gint64 wall_us)
 {
     const StenoFrame *old = track->format;
     if (!old)
@@ -29,6 +28,7 @@ static gboolean repeat_format(const NetTrack *track, StenoFrameRing *ring, gint6
     format->wall_us = wall_us;
     format->arrival_us = old->arrival_us;
     format->format = old->format;
+    format->encrypted = old->encrypted;
     format->payload_bytes = old->payload_bytes;
     if (old->payload_bytes)
         memcpy(format->payload, old->payload, old->payload_bytes);
@@ -41,10 +41,11 @@ static gboolean repeat_format(const NetTrack *track, StenoFrameRing *ring, gint6
 /* Figures count from each part's beginning. */
 static void count_anew(NetTrack *track)
 {
-    session_wiring_tell_track_stats(track);
+    session_stats_tell_track(track);
     (void)steno_rtp_stats(track->peer->rtp, track->number, &track->rtp_before);
-    if (track->depacketizer)
-        track->codec_before = *steno_depacketizer_stats(track->depacketizer);
+    session_stats_of_codec(track, &track->codec_before);
+    if (track->decryption)
+        track->sealed_before = session_decrypt_change_over(track->decryption);
 }
 
 static void repeat_clocks(const NetTrack *track)
@@ -61,7 +62,8 @@ static gboolean change_over(NetTrack *track, const StenoFrame *next)
     StenoFrameRing *ring = steno_capture_ring(net->capture);
     if (next && track->overflow_frames > 0 && !session_wiring_tell_overflow(track, next))
         return FALSE;
-    if (!repeat_format(track, ring, next ? next->wall_us : net->rotation.seam_wall_us))
+    /* The next part's file of the track begins with the format that is in force. */
+    if (!session_changeover_repeat_format(track, ring, next ? next->wall_us : net->rotation.seam_wall_us))
         return FALSE;
     if (track->capture)
         count_anew(track);
@@ -73,7 +75,8 @@ static gboolean change_over(NetTrack *track, const StenoFrame *next)
 
 void session_changeover_frame(NetTrack *track, const StenoFrame *frame)
 {
-    gboolean key = frame->kind == STENO_FRAME_MEDIA && frame->keyframe;
+    /* In a sealed picture no key frame can be seen: it goes on in the new file as it is. */
+    gboolean key = frame->kind == STENO_FRAME_MEDIA && (frame->keyframe || frame->encrypted);
     if (is_behind(track) && frame->kind == STENO_FRAME_MEDIA &&
         frame->wall_us >= track->peer->net->rotation.seam_wall_us && (key || !track->plan->rtp.video))
         (void)change_over(track, frame);

@@ -1,128 +1,9 @@
-/* The network thread: its loop, its tick, its peers, and the messages between it and the main thread. */
+/* The network thread: its loop, its tick, its peers, and what the main thread asks of it. */
 #include "session_internal.h"
 
 #include "steno/base/clock.h"
 
 #include <string.h>
-
-/* ---- messages to the main thread --------------------------------------------------------------------------------- */
-
-typedef enum { TELL_GATHERED, TELL_CONNECTED, TELL_FAILED, TELL_FLOW, TELL_CHANGED_OVER } TellKind;
-
-typedef struct {
-    Net *net;
-    TellKind kind;
-    guint32 number; /* of the peer or of the track */
-    StenoTransportLocal *local;
-    GError *error;
-    char *srtp_profile, *dtls_cipher;
-    gboolean flowing;
-    gint64 wall_us;
-} Tell;
-
-static void net_unref(Net *net);
-
-static void tell_free(gpointer data)
-{
-    Tell *words = data;
-    steno_transport_local_free(words->local);
-    g_clear_error(&words->error);
-    g_free(words->srtp_profile);
-    g_free(words->dtls_cipher);
-    net_unref(words->net);
-    g_free(words);
-}
-
-static gboolean on_told(gpointer data)
-{
-    Tell *words = data;
-    const NetEvents *events = words->net->events;
-    gpointer user = words->net->user;
-    if (!events) /* the session has let go of us */
-        return G_SOURCE_REMOVE;
-    switch (words->kind) {
-    case TELL_GATHERED:
-        events->gathered(user, words->number, g_steal_pointer(&words->local));
-        break;
-    case TELL_CONNECTED:
-        events->peer_connected(user, words->number, words->srtp_profile, words->dtls_cipher);
-        break;
-    case TELL_FAILED:
-        events->peer_failed(user, words->number, words->error);
-        break;
-    case TELL_FLOW:
-        events->track_flow(user, words->number, words->flowing, words->wall_us);
-        break;
-    case TELL_CHANGED_OVER:
-        events->changed_over(user);
-        break;
-    }
-    return G_SOURCE_REMOVE;
-}
-
-static void post(GMainContext *context, GSourceFunc function, gpointer data, GDestroyNotify destroy)
-{
-    g_autoptr(GSource) source = g_idle_source_new();
-    g_source_set_priority(source, G_PRIORITY_DEFAULT);
-    g_source_set_callback(source, function, data, destroy);
-    g_source_attach(source, context);
-}
-
-static void tell(Net *net, Tell words)
-{
-    Tell *copy = g_new(Tell, 1);
-    *copy = words;
-    copy->net = net;
-    g_atomic_ref_count_inc(&net->references);
-    post(NULL, on_told, copy, tell_free);
-}
-
-static StenoTransportLocal *copy_local(const StenoTransportLocal *local)
-{
-    StenoTransportLocal *copy = g_new0(StenoTransportLocal, 1);
-    copy->ufrag = g_strdup(local->ufrag);
-    copy->password = g_strdup(local->password);
-    copy->fingerprint = g_strdup(local->fingerprint);
-    copy->setup = local->setup;
-    copy->candidates = g_ptr_array_new_with_free_func(g_free);
-    for (guint i = 0; i < local->candidates->len; i++)
-        g_ptr_array_add(copy->candidates, g_strdup(local->candidates->pdata[i]));
-    return copy;
-}
-
-void session_net_tell_gathered(NetPeer *peer, const StenoTransportLocal *local)
-{
-    /* Kept for the answers to renegotiations that leave the transport as it is. */
-    if (local != peer->local) {
-        steno_transport_local_free(peer->local);
-        peer->local = copy_local(local);
-    }
-    tell(peer->net, (Tell){.kind = TELL_GATHERED, .number = peer->number, .local = copy_local(local)});
-}
-
-void session_net_tell_connected(NetPeer *peer)
-{
-    const StenoTransportStats *stats = steno_transport_stats(peer->transport);
-    tell(peer->net, (Tell){.kind = TELL_CONNECTED,
-                           .number = peer->number,
-                           .srtp_profile = g_strdup(stats->srtp_profile),
-                           .dtls_cipher = g_strdup(stats->dtls_cipher)});
-}
-
-void session_net_tell_failed(NetPeer *peer, const GError *error)
-{
-    tell(peer->net, (Tell){.kind = TELL_FAILED, .number = peer->number, .error = error ? g_error_copy(error) : NULL});
-}
-
-void session_net_tell_flow(NetPeer *peer, guint32 track, gboolean flowing, gint64 wall_us)
-{
-    tell(peer->net, (Tell){.kind = TELL_FLOW, .number = track, .flowing = flowing, .wall_us = wall_us});
-}
-
-void session_net_tell_changed_over(Net *net)
-{
-    tell(net, (Tell){.kind = TELL_CHANGED_OVER});
-}
 
 /* ---- the tick ---------------------------------------------------------------------------------------------------- */
 
@@ -155,7 +36,7 @@ static void each_peer(Net *net, void (*work)(NetPeer *peer, gint64 now_us), gint
 static void tell_stats(NetPeer *peer, gint64 now_us)
 {
     (void)now_us;
-    session_wiring_tell_stats(peer);
+    session_stats_tell(peer);
 }
 
 static void publish_totals(Net *net)
@@ -275,7 +156,34 @@ void session_net_apply(Net *net, PeerPlan *plan)
 {
     Apply *apply = g_new(Apply, 1);
     *apply = (Apply){net, plan};
-    post(net->context, apply_now, apply, g_free);
+    session_net_post(net->context, apply_now, apply, g_free);
+}
+
+typedef struct {
+    Net *net;
+    StenoContentKeys *keys;
+} AddKeys;
+
+static gboolean add_keys_now(gpointer data)
+{
+    AddKeys *add = data;
+    if (add->net->ring)
+        steno_content_ring_add(add->net->ring, add->keys);
+    return G_SOURCE_REMOVE;
+}
+
+static void add_keys_free(gpointer data)
+{
+    AddKeys *add = data;
+    steno_content_keys_unref(add->keys);
+    g_free(add);
+}
+
+void session_net_add_keys(Net *net, StenoContentKeys *keys)
+{
+    AddKeys *add = g_new(AddKeys, 1);
+    *add = (AddKeys){net, steno_content_keys_ref(keys)};
+    session_net_post(net->context, add_keys_now, add, add_keys_free);
 }
 
 /* ---- calls that wait --------------------------------------------------------------------------------------------- */
@@ -306,7 +214,7 @@ static void call_and_wait(Net *net, void (*work)(Net *net, gpointer argument), g
     Call call = {.net = net, .work = work, .argument = argument};
     g_mutex_init(&call.lock);
     g_cond_init(&call.done_condition);
-    post(net->context, call_now, &call, NULL);
+    session_net_post(net->context, call_now, &call, NULL);
     g_mutex_lock(&call.lock);
     while (!call.done)
         g_cond_wait(&call.done_condition, &call.lock);
@@ -467,6 +375,14 @@ static gpointer net_main(gpointer data)
     return NULL;
 }
 
+static void open_content(Net *net)
+{
+    const StenoContentRingConfig config = {.format = net->content, .live = TRUE, .log = net->log};
+    net->keys_later = g_strcmp0(net->job->content_keys, "later") == 0;
+    net->ring = steno_content_ring_new(&config);
+    net->opened = steno_packet_new(net->packets);
+}
+
 Net *session_net_new(const StenoJobSpec *job, StenoGeofence *geofence, const StenoLog *log, const NetEvents *events,
                      gpointer user)
 {
@@ -484,6 +400,9 @@ Net *session_net_new(const StenoJobSpec *job, StenoGeofence *geofence, const Ste
     net->packets = steno_packet_pool_new(SESSION_PACKETS_MAX);
     net->frames = steno_frame_pool_new(SESSION_FRAMES_MAX_BYTES);
     net->peers = g_hash_table_new_full(NULL, NULL, NULL, peer_free);
+    net->content = steno_content_format(job->content);
+    if (net->content)
+        open_content(net);
     net->last_loss_us = -SESSION_BUSY_AFTER_LOSS_US;
     net->tick = g_source_new(&tick_functions, sizeof(GSource));
     g_source_set_callback(net->tick, on_tick, net, NULL);
@@ -499,7 +418,7 @@ static void stop_thread(Net *net, gpointer argument)
     g_main_loop_quit(net->loop);
 }
 
-static void net_unref(Net *net)
+void session_net_unref(Net *net)
 {
     if (!g_atomic_ref_count_dec(&net->references))
         return;
@@ -519,7 +438,9 @@ void session_net_free(Net *net)
     g_hash_table_unref(net->peers);
     g_main_loop_unref(net->loop);
     g_main_context_unref(net->context);
+    steno_content_ring_free(net->ring);
+    steno_packet_free(net->opened);
     steno_packet_pool_free(net->packets);
     steno_frame_pool_free(net->frames);
-    net_unref(net);
+    session_net_unref(net);
 }

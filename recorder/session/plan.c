@@ -18,6 +18,7 @@ void session_plan_free(PeerPlan *plan)
     if (!plan)
         return;
     g_ptr_array_unref(plan->tracks);
+    g_free(plan->participant);
     g_free(plan->ufrag);
     if (plan->password)
         steno_secret_wipe(plan->password, strlen(plan->password));

@@ -108,6 +108,7 @@ static void on_peer_offer(gpointer user, guint32 peer, const char *participant_i
         return;
     }
     plan->capture = session->capture;
+    plan->participant = g_strdup(participant_id);
     session_tracks_number(session, plan, participant_id, offer);
     if (!plan->plain)
         g_hash_table_add(session->answered, GUINT_TO_POINTER(peer));
@@ -264,12 +265,32 @@ static void on_net_changed_over(gpointer user)
     session_rotation_changed_over(user);
 }
 
+static void on_net_key_wanted(gpointer user, const char *participant, guint64 kid, gboolean wanted)
+{
+    session_keys_want(user, participant, kid, wanted);
+}
+
+static void on_net_undecryptable(gpointer user, guint32 track, StenoContentOutcome cause, const char *kid)
+{
+    session_keys_give_up(user, track, cause, kid);
+}
+
+static void on_net_track_refused(gpointer user, guint32 number, const GError *error)
+{
+    const Track *track = session_track_find(user, number);
+    if (track)
+        on_participant_failed(user, track->participant, error);
+}
+
 static const NetEvents net_events = {
     .gathered = on_net_gathered,
     .peer_connected = on_net_connected,
     .peer_failed = on_net_failed,
     .track_flow = on_net_flow,
     .changed_over = on_net_changed_over,
+    .key_wanted = on_net_key_wanted,
+    .undecryptable = on_net_undecryptable,
+    .track_refused = on_net_track_refused,
 };
 
 /* ---- time -------------------------------------------------------------------------------------------------------- */
@@ -279,13 +300,13 @@ static void tell_stats(StenoSession *session, const NetTotals *totals, gint64 no
     guint live = 0;
     for (guint i = 0; i < session->tracks->len; i++)
         live += ((const Track *)session->tracks->pdata[i])->started;
-    json_t *event =
-        json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "stats", "duration_ms",
-                  (json_int_t)((now_us - session->joined_mono_us) / 1000), "participants",
-                  (int)g_hash_table_size(session->participants), "tracks", (int)live, "announced",
-                  (int)session_tracks_announced(session), "frames", (json_int_t)totals->frames, "bytes",
-                  (json_int_t)totals->bytes, "packets", (json_int_t)totals->packets, "lost", (json_int_t)totals->lost,
-                  "recovered", (json_int_t)totals->recovered, "invalid", (json_int_t)totals->invalid);
+    json_t *event = json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "stats",
+                              "duration_ms", (json_int_t)((now_us - session->joined_mono_us) / 1000), "participants",
+                              (int)g_hash_table_size(session->participants), "tracks", (int)live, "announced",
+                              (int)session_tracks_announced(session), "frames", (json_int_t)totals->frames, "bytes",
+                              (json_int_t)totals->bytes, "packets", (json_int_t)totals->packets, "lost",
+                              (json_int_t)totals->lost, "recovered", (json_int_t)totals->recovered, "invalid",
+                              (json_int_t)totals->invalid, "sealed", (json_int_t)totals->sealed);
     session->events->event(session->user, event);
     json_decref(event);
 }
@@ -434,15 +455,27 @@ void steno_session_stop(StenoSession *session, const char *end_reason)
 
 /* ---- the beginning ----------------------------------------------------------------------------------------------- */
 
+/* What the assembly has to know of what is sealed; its keys are nobody's business here. */
+static json_t *describe_content(const StenoJobSpec *job)
+{
+    const StenoContentFormat *format = steno_content_format(job->content);
+    if (!format)
+        return json_null();
+    gboolean per_packet = steno_content_format_unit(format) == STENO_CONTENT_PER_PACKET;
+    return json_pack("{s:s, s:s}", "format", steno_content_format_name(format), "unit",
+                     per_packet ? "packet" : "frame");
+}
+
 static json_t *describe_recording(const StenoJobSpec *job)
 {
     g_autofree char *url = steno_log_redact(job->url);
     json_t *labels = job->labels ? json_loads(job->labels, 0, NULL) : NULL;
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:s, s:s, s:o}", "id", job->id, "platform",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:s, s:s, s:o, s:o}", "id", job->id, "platform",
                      job->platform, "url", url, "channel", job->channel ? job->channel : "", "outputs", job->outputs,
                      "audio", job->audio, "rotate_s", (json_int_t)job->rotate_s, "rotate_join", job->rotate_join,
                      "version", STENO_VERSION, "app", job->app ? job->app : "", "platform_name",
-                     job->platform_name ? job->platform_name : "", "labels", labels ? labels : json_object());
+                     job->platform_name ? job->platform_name : "", "labels", labels ? labels : json_object(), "content",
+                     describe_content(job));
 }
 
 StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPlace *place, const StenoLog *log,
@@ -474,7 +507,8 @@ StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPla
     if (!job->allow_media_cidr[0] || session->geofence) {
         session->net = session_net_new(job, session->geofence, log, &net_events, session);
         session->second_timer = g_timeout_add_seconds(1, on_second, session);
-        session->channel = connector->open(job, session->geofence, log, &channel_events, session, error);
+        if (session_keys_open(session, error))
+            session->channel = connector->open(job, session->geofence, log, &channel_events, session, error);
     }
     if (session->channel) {
         session_tell_state(session, "joining", NULL);
@@ -494,6 +528,7 @@ void steno_session_free(StenoSession *session)
         g_source_remove(session->second_timer);
     if (session->channel)
         session->channel->connector->close(session->channel);
+    session_keys_close(session);
     if (session->net)
         (void)part_end(session, NULL);
     session_net_free(session->net);

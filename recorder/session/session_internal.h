@@ -6,6 +6,7 @@
 #include "steno/capture.h"
 #include "steno/channel.h"
 #include "steno/codec.h"
+#include "steno/content.h"
 #include "steno/rtp.h"
 #include "steno/session.h"
 #include "steno/transport.h"
@@ -34,6 +35,20 @@
 #define SESSION_ROTATE_AGAIN_US (10 * G_USEC_PER_SEC)
 /* How often a picture that has not changed over yet is asked for a key frame. */
 #define SESSION_KEYFRAME_AGAIN_US G_USEC_PER_SEC
+/* Key ids that a track cannot be decrypted with at a time: more than a ring of sixteen and its ratchets. Those beyond
+ * are sealed like the others, but neither told nor asked for until one was not heard of for… */
+#define SESSION_TROUBLES_MAX 32
+/* …this long: then nobody waits for it any more. */
+#define SESSION_UNWANTED_AFTER_US (10 * G_USEC_PER_SEC)
+/* What cannot be decrypted is told after this long; most keys that are late come before it. */
+#define SESSION_UNDECRYPTABLE_AFTER_US G_USEC_PER_SEC
+/* A track that was clear for less than this stays sealed for as long, then for twice as long, … */
+#define SESSION_CLEAR_MIN_US (G_USEC_PER_SEC / 2)
+/* …but not longer than this; and so long each time after that many changes: a part has 10,000 files a track. */
+#define SESSION_SEALED_HOLD_MAX_US (10 * G_USEC_PER_SEC)
+#define SESSION_CHANGES_MAX 1000
+/* Packets of one frame that wait until it is whole: as many as rtp holds back. A larger frame is sealed. */
+#define SESSION_KEPT_PACKETS_MAX STENO_RTP_REORDER_MAX_PACKETS
 /* How long a packet of a pushed stream, that nobody would resend, may be late. */
 #define SESSION_REORDER_PUSHED_US (500 * 1000)
 
@@ -48,6 +63,7 @@ typedef struct {
 
 typedef struct {
     guint32 peer;
+    char *participant;
     StenoCapture *capture; /* where its new tracks were announced; NULL: nowhere */
     gboolean plain;        /* an SDP file's socket, without ICE */
     StenoRtpConfig rtp;
@@ -82,6 +98,12 @@ typedef struct {
     void (*track_flow)(gpointer user, guint32 track, gboolean flowing, gint64 wall_us);
     /* Every track has changed over to the next capture: nothing goes into the old one any more. */
     void (*changed_over)(gpointer user);
+    /* A track waits for this key, or does not any more. */
+    void (*key_wanted)(gpointer user, const char *participant, guint64 kid, gboolean wanted);
+    /* A track could not be decrypted for job.fail_on_undecryptable_s. kid: as text; NULL: it cannot be read. */
+    void (*undecryptable)(gpointer user, guint32 track, StenoContentOutcome cause, const char *kid);
+    /* A track cannot be recorded: what it says cannot be put together. */
+    void (*track_refused)(gpointer user, guint32 track, const GError *error);
 } NetEvents;
 
 /* Figures that any thread may read. */
@@ -89,7 +111,9 @@ typedef struct {
     gint64 last_media_mono_us; /* 0: none yet */
     guint64 frames, bytes;     /* handed to the capture */
     guint64 packets, lost, recovered;
-    guint64 invalid; /* packets that were no valid media: SRTP, RTP or payload format said no */
+    guint64 invalid;  /* packets that were no valid media: SRTP, RTP or payload format said no */
+    guint64 sealed;   /* of frames: those that are kept as they came, encrypted */
+    guint64 injected; /* frames of the server's own, left out */
 } NetTotals;
 
 Net *session_net_new(const StenoJobSpec *job, StenoGeofence *geofence, const StenoLog *log, const NetEvents *events,
@@ -108,6 +132,8 @@ gboolean session_net_unrotate(Net *net, StenoCapture *old);
 void session_net_apply(Net *net, PeerPlan *plan);
 /* Ends a peer's tracks and closes it. */
 void session_net_close_peer(Net *net, guint32 peer);
+/* From here on, frames may be opened with these keys as well. */
+void session_net_add_keys(Net *net, StenoContentKeys *keys);
 /* Ends every peer; waits until the last frame is in the capture's ring. */
 void session_net_close_all(Net *net);
 /* A track is not wanted any more, or is again. */
@@ -120,6 +146,7 @@ void session_net_totals(const Net *net, NetTotals *totals);
 /* ---- the network thread from the inside (net.c owns, wiring.c works) --------------------------------------------- */
 
 typedef struct NetPeer NetPeer;
+typedef struct Decryption Decryption; /* decrypt.h */
 
 typedef struct {
     NetPeer *peer;
@@ -127,6 +154,7 @@ typedef struct {
     guint32 number;
     StenoCodec codec; /* of the depacketizer */
     StenoDepacketizer *depacketizer;
+    Decryption *decryption; /* NULL: the channel has no AES of its own */
     gboolean flowing;
     gboolean dropped; /* not wanted */
     gboolean begun;   /* a capture has had a frame of it */
@@ -137,13 +165,16 @@ typedef struct {
     gboolean wants_keyframe;                         /* its picture goes on in a part that has no key frame of it */
     StenoRtpClockSample clocks[SESSION_CLOCKS_KEPT]; /* the last reports, a ring */
     guint n_clocks;
-    StenoRtpStats rtp_before; /* what was told in parts before */
-    StenoDepacketizerStats codec_before;
+    StenoRtpStats rtp_before;                        /* what was told in parts before */
+    StenoDepacketizerStats codec_before, codec_gone; /* codec_gone: of depacketizers before this one */
+    guint64 sealed_before;
+    StenoCodec refused; /* the codec that was told to be impossible */
     gint64 last_arrival_us;
     guint64 packets_told; /* into the totals */
     guint64 lost_told, recovered_told;
     /* Frames that found the ring full, told as a gap when there is room again. */
     guint32 overflow_frames;
+    gboolean overflow_format; /* a FORMAT was among them */
     gint64 overflow_rtp_ts, overflow_wall_us;
 } NetTrack;
 
@@ -172,6 +203,10 @@ struct Net {
     /* Below: the network thread's. */
     StenoPacketPool *packets;
     StenoFramePool *frames;
+    const StenoContentFormat *content; /* NULL: none */
+    gboolean keys_later;               /* there will be no keys, and that is as it should be */
+    StenoContentRing *ring;
+    StenoPacket *opened;   /* where RTP payloads are opened */
     StenoCapture *capture; /* the newest */
     struct {               /* changeover.c */
         gboolean running;
@@ -191,13 +226,18 @@ void session_wiring_set_tracks(NetPeer *peer, PeerPlan *plan);
 void session_wiring_drain(NetPeer *peer, gint64 now_us);
 void session_wiring_tick(NetPeer *peer, gint64 now_us);
 void session_wiring_check_flow(NetPeer *peer, gint64 now_us);
-void session_wiring_tell_stats(NetPeer *peer);
 void session_wiring_close(NetPeer *peer);
 /* All that has come until now is put out, as if no more would come. */
 void session_wiring_empty(NetPeer *peer, gint64 now_us);
 /* What is half put together ends here, and what follows begins with a key frame. */
 void session_wiring_break(NetTrack *track);
 void session_wiring_want_keyframe(const NetTrack *track);
+/* Ends the track's depacketizer as it is; the next packet begins a new one. */
+void session_wiring_end_codec(NetTrack *track);
+/* A frame on its way into the capture: a StenoFrameSink of the track. */
+void session_wiring_capture(gpointer user, StenoFrame *frame);
+/* What was at this time found no room. */
+void session_wiring_overflowed(NetTrack *track, gint64 rtp_ts);
 void session_wiring_track_free(gpointer track);
 
 /* changeover.c: tracks go from one capture to the next */
@@ -209,18 +249,34 @@ void session_changeover_frame(NetTrack *track, const StenoFrame *frame);
 void session_changeover_break(NetTrack *track);
 /* Once a tick, while there is a rotation or a picture wants a key frame. */
 void session_changeover_tick(Net *net, gint64 now_us);
+/* The FORMAT that is in force, again. FALSE: there is no room for it. */
+gboolean session_changeover_repeat_format(const NetTrack *track, StenoFrameRing *ring, gint64 wall_us);
 void session_changeover_heard_clock(NetTrack *track, const StenoRtpClockSample *sample);
 void session_wiring_tell_clock(const NetTrack *track, const StenoRtpClockSample *sample);
-void session_wiring_tell_track_stats(const NetTrack *track);
 /* Frames that found no room are told as one gap before the next; FALSE: there is no room for that either. */
 gboolean session_wiring_tell_overflow(NetTrack *track, const StenoFrame *next);
 
-/* net.c: messages to the main thread */
+/* stats.c */
+/* What the codecs of a track have done in all. */
+void session_stats_of_codec(const NetTrack *track, StenoDepacketizerStats *stats);
+/* The track's depacketizer ends: what it has done is kept. */
+void session_stats_end_codec(NetTrack *track);
+void session_stats_tell_track(const NetTrack *track);
+void session_stats_tell(NetPeer *peer);
+void session_stats_add_totals(NetPeer *peer);
+
+/* messages.c: to the main thread */
+void session_net_unref(Net *net);
+/* Runs a function once in a context. */
+void session_net_post(GMainContext *context, GSourceFunc function, gpointer data, GDestroyNotify destroy);
 void session_net_tell_changed_over(Net *net);
 void session_net_tell_gathered(NetPeer *peer, const StenoTransportLocal *local);
 void session_net_tell_connected(NetPeer *peer);
 void session_net_tell_failed(NetPeer *peer, const GError *error);
 void session_net_tell_flow(NetPeer *peer, guint32 track, gboolean flowing, gint64 wall_us);
+void session_net_tell_key_wanted(Net *net, const char *participant, guint64 kid, gboolean wanted);
+void session_net_tell_undecryptable(const NetTrack *track, StenoContentOutcome cause, const char *kid);
+void session_net_tell_refused(const NetTrack *track, const GError *error);
 
 /* ---- the main thread (session.c, tracks.c) ----------------------------------------------------------------------- */
 
@@ -255,6 +311,9 @@ struct StenoSession {
     StenoGeofence *geofence;
     StenoChannel *channel;
     Net *net;
+    StenoContentSource *keys; /* NULL: there is none */
+    GHashTable *wants;        /* keys that tracks wait for */
+    GError *key_trouble;      /* why they could not be had, the last time */
 
     char *folder;
     guint part; /* the one that is open, or the next one to begin */
@@ -313,6 +372,15 @@ json_t *session_telling_flush(StenoSession *session);
 /* session.c */
 void session_heard_format(StenoSession *session, const json_t *event);
 void session_end(StenoSession *session, const char *reason, const GError *error);
+
+/* keys.c: content keys, from their source to the network thread. */
+/* Opens the job's source of keys, if there is one. */
+gboolean session_keys_open(StenoSession *session, GError **error);
+void session_keys_close(StenoSession *session);
+/* One more track waits for this key, or one less. */
+void session_keys_want(StenoSession *session, const char *participant, guint64 kid, gboolean wanted);
+/* Ends the session: a track could not be decrypted for too long. */
+void session_keys_give_up(StenoSession *session, guint32 track, StenoContentOutcome cause, const char *kid);
 
 /* pause.c */
 void session_pause_begin_part(StenoSession *session);

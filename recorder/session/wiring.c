@@ -1,10 +1,11 @@
 /*
- * The flow, read from top to bottom: transport → rtp → codec → capture. All of it runs on the network thread, once a
- * tick.
+ * The flow, read from top to bottom: transport → rtp → codec → capture. Where the channel has AES of its own, content
+ * is between codec and capture, or between rtp and codec: decrypt.h. All of it runs on the network thread, once a tick.
  */
-#include "session_internal.h"
+#include "decrypt.h"
 
 #include "steno/base/clock.h"
+#include "steno/base/error.h"
 
 #include <string.h>
 
@@ -40,7 +41,19 @@ static NetTrack *track_of(const NetPeer *peer, guint32 number)
     return NULL;
 }
 
-static void on_frame(gpointer user, StenoFrame *frame);
+/* A codec that cannot be put together while it is encrypted: told once. */
+static void refuse_codec(NetTrack *track)
+{
+    g_autoptr(GError) error = NULL;
+    if (!track->decryption || track->refused == track->codec)
+        return;
+    track->refused = track->codec;
+    g_set_error(&error, STENO_ERROR, STENO_ERROR_MEDIA_INVALID,
+                "track %u is %s under %s, which cannot be recorded: its packets hide where frames begin; let the "
+                "participant send another codec",
+                track->number, steno_codec_name(track->codec), track->peer->net->job->content);
+    session_net_tell_refused(track, error);
+}
 
 /* The depacketizer for a payload type; a sender may change between the codecs that it offered. */
 static gboolean take_codec(NetTrack *track, const StenoRtpPayload *payload)
@@ -51,7 +64,7 @@ static gboolean take_codec(NetTrack *track, const StenoRtpPayload *payload)
     guint i = 0;
     while (i + 1 < track->plan->rtp.n_payloads && track->plan->rtp.payloads[i].payload_type != payload->payload_type)
         i++;
-    const StenoDepacketizerConfig config = {
+    StenoDepacketizerConfig config = {
         .codec = payload->codec,
         .clock_hz = payload->clock_hz,
         .channels = track->plan->channels[i],
@@ -59,8 +72,19 @@ static gboolean take_codec(NetTrack *track, const StenoRtpPayload *payload)
         .track = track->number,
     };
     track->codec = payload->codec;
-    track->depacketizer = steno_depacketizer_new(&config, track->peer->net->frames, on_frame, track);
+    if (track->decryption)
+        session_decrypt_set_codec(track->decryption, &config);
+    track->depacketizer = steno_depacketizer_new(
+        &config, track->peer->net->frames, track->decryption ? session_decrypt_frame : session_wiring_capture, track);
+    if (!track->depacketizer)
+        refuse_codec(track);
     return track->depacketizer != NULL;
+}
+
+static bool needs_keyframe(const NetTrack *track)
+{
+    return track->decryption ? session_decrypt_needs_keyframe(track)
+                             : steno_depacketizer_needs_keyframe(track->depacketizer);
 }
 
 static void on_rtp_packet(gpointer user, guint32 number, const StenoRtpPayload *payload, StenoPacket *packet)
@@ -74,9 +98,11 @@ static void on_rtp_packet(gpointer user, guint32 number, const StenoRtpPayload *
             track->flowing = TRUE;
             session_net_tell_flow(peer, number, TRUE, steno_clock_mono_to_wall_us(packet->arrival_us));
         }
-        if (taken)
+        if (taken && track->decryption && session_decrypt_is_per_packet(track->decryption))
+            session_decrypt_packet(track, g_steal_pointer(&packet));
+        else if (taken)
             (void)steno_depacketizer_push(track->depacketizer, packet);
-        if (taken && G_UNLIKELY(steno_depacketizer_needs_keyframe(track->depacketizer)))
+        if (taken && G_UNLIKELY(needs_keyframe(track)))
             steno_rtp_request_keyframe(peer->rtp, number);
     }
     steno_packet_free(packet);
@@ -87,11 +113,24 @@ static void on_rtp_gap(gpointer user, guint32 number, gint64 first_seq, gint64 l
 {
     NetPeer *peer = user;
     NetTrack *track = track_of(peer, number);
-    if (!track || !track->depacketizer)
+    if (!track || peer->net->paused || track->dropped)
         return;
-    steno_depacketizer_gap(track->depacketizer, first_seq, last_seq, (guint32)(last_seq - first_seq + 1), rtp_ts,
-                           until_rtp_ts, cause);
+    gboolean told = session_decrypt_gap(track, first_seq, last_seq, rtp_ts, until_rtp_ts, cause);
+    if (!told && !track->depacketizer)
+        return;
+    if (!told)
+        steno_depacketizer_gap(track->depacketizer, first_seq, last_seq, (guint32)(last_seq - first_seq + 1), rtp_ts,
+                               until_rtp_ts, cause);
     peer->net->last_loss_us = steno_clock_mono_us();
+}
+
+/* What is half put together comes to its end. */
+static void flush(NetTrack *track)
+{
+    if (track->decryption)
+        session_decrypt_flush(track);
+    else if (track->depacketizer)
+        steno_depacketizer_flush(track->depacketizer);
 }
 
 static void on_rtp_reset(gpointer user, guint32 number, guint32 ssrc)
@@ -100,8 +139,7 @@ static void on_rtp_reset(gpointer user, guint32 number, guint32 ssrc)
     NetTrack *track = track_of(peer, number);
     if (!track)
         return;
-    if (track->depacketizer)
-        steno_depacketizer_flush(track->depacketizer);
+    flush(track);
     if (track->capture)
         steno_capture_event(track->capture, json_pack("{s:s, s:i, s:I}", "event", "source_changed", "track",
                                                       (int)number, "ssrc", (json_int_t)ssrc));
@@ -142,11 +180,14 @@ static const StenoRtpEvents rtp_events = {
     .send_rtcp = on_rtp_send_rtcp,
 };
 
-/* ---- 3. codec → capture ------------------------------------------------------------------------------------------ */
+/* ---- 3. codec, content → capture --------------------------------------------------------------------------------- */
 
 gboolean session_wiring_tell_overflow(NetTrack *track, const StenoFrame *next)
 {
     Net *net = track->peer->net;
+    if (track->overflow_format && !session_changeover_repeat_format(track, track->ring, next->wall_us))
+        return FALSE;
+    track->overflow_format = FALSE;
     StenoFrame *gap = steno_frame_new(net->frames, STENO_FRAME_GAP, 0);
     if (!gap)
         return FALSE;
@@ -166,12 +207,25 @@ gboolean session_wiring_tell_overflow(NetTrack *track, const StenoFrame *next)
     return TRUE;
 }
 
-static void overflowed(NetTrack *track, StenoFrame *frame)
+/* Arrival, when a source has just begun anew: its clock is not known yet. */
+static gint64 wall_us_of(const NetTrack *track, gint64 rtp_ts)
 {
-    if (track->overflow_frames++ == 0) {
-        track->overflow_rtp_ts = frame->rtp_ts;
-        track->overflow_wall_us = frame->wall_us;
-    }
+    gint64 wall_us = steno_rtp_wall_us(track->peer->rtp, track->number, rtp_ts);
+    return wall_us ? wall_us : steno_clock_mono_to_wall_us(track->last_arrival_us);
+}
+
+void session_wiring_overflowed(NetTrack *track, gint64 rtp_ts)
+{
+    if (track->overflow_frames++ > 0)
+        return;
+    track->overflow_rtp_ts = rtp_ts;
+    track->overflow_wall_us = wall_us_of(track, rtp_ts);
+}
+
+static void drop(NetTrack *track, StenoFrame *frame)
+{
+    track->overflow_format |= frame->kind == STENO_FRAME_FORMAT;
+    session_wiring_overflowed(track, frame->rtp_ts);
     steno_frame_unref(frame);
 }
 
@@ -182,7 +236,7 @@ static void keep_format(NetTrack *track, StenoFrame *format)
     track->format = steno_frame_ref(format);
 }
 
-static void on_frame(gpointer user, StenoFrame *frame)
+void session_wiring_capture(gpointer user, StenoFrame *frame)
 {
     NetTrack *track = user;
     Net *net = track->peer->net;
@@ -190,9 +244,7 @@ static void on_frame(gpointer user, StenoFrame *frame)
         steno_frame_unref(frame);
         return;
     }
-    frame->wall_us = steno_rtp_wall_us(track->peer->rtp, track->number, frame->rtp_ts);
-    if (frame->wall_us == 0) /* a source that has just begun anew: its clock is not known yet */
-        frame->wall_us = steno_clock_mono_to_wall_us(track->last_arrival_us);
+    frame->wall_us = wall_us_of(track, frame->rtp_ts);
     session_changeover_frame(track, frame);
     track->begun = TRUE;
     if (frame->kind == STENO_FRAME_FORMAT)
@@ -203,9 +255,9 @@ static void on_frame(gpointer user, StenoFrame *frame)
         net->ticking.last_media_mono_us = frame->arrival_us;
     }
     if (track->overflow_frames > 0 && !session_wiring_tell_overflow(track, frame))
-        overflowed(track, frame);
+        drop(track, frame);
     else if (!steno_frame_ring_push(track->ring, frame))
-        overflowed(track, frame);
+        drop(track, frame);
 }
 
 /* ---- the tick ---------------------------------------------------------------------------------------------------- */
@@ -215,36 +267,14 @@ void session_wiring_drain(NetPeer *peer, gint64 now_us)
     (void)steno_transport_drain(peer->transport, now_us);
 }
 
-static void add_totals(NetPeer *peer)
-{
-    NetTotals *totals = &peer->net->ticking;
-    guint64 invalid = steno_rtp_unmatched(peer->rtp);
-    const StenoTransportStats *transport = steno_transport_stats(peer->transport);
-    invalid += transport->srtp_failures + transport->strays;
-    for (guint i = 0; i < peer->tracks->len; i++) {
-        NetTrack *track = peer->tracks->pdata[i];
-        StenoRtpStats stats;
-        if (!steno_rtp_stats(peer->rtp, track->number, &stats))
-            continue;
-        totals->packets += stats.packets - track->packets_told;
-        totals->lost += stats.lost - track->lost_told;
-        totals->recovered += stats.recovered - track->recovered_told;
-        track->packets_told = stats.packets;
-        track->lost_told = stats.lost;
-        track->recovered_told = stats.recovered;
-        if (track->depacketizer)
-            invalid += steno_depacketizer_stats(track->depacketizer)->damaged;
-    }
-    totals->invalid += invalid - MIN(invalid, peer->invalid_told);
-    peer->invalid_told = MAX(invalid, peer->invalid_told);
-}
-
 void session_wiring_tick(NetPeer *peer, gint64 now_us)
 {
     steno_rtp_tick(peer->rtp, now_us);
     if (steno_rtp_is_recovering(peer->rtp))
         peer->net->last_loss_us = now_us;
-    add_totals(peer);
+    session_stats_add_totals(peer);
+    for (guint i = 0; peer->net->content && i < peer->tracks->len; i++)
+        session_trouble_tick(((NetTrack *)peer->tracks->pdata[i])->decryption, now_us);
 }
 
 void session_wiring_check_flow(NetPeer *peer, gint64 now_us)
@@ -262,35 +292,6 @@ void session_wiring_check_flow(NetPeer *peer, gint64 now_us)
     }
 }
 
-void session_wiring_tell_track_stats(const NetTrack *track)
-{
-    StenoRtpStats rtp;
-    if (!track->capture || !steno_rtp_stats(track->peer->rtp, track->number, &rtp))
-        return;
-    static const StenoDepacketizerStats none = {0};
-    const StenoDepacketizerStats *codec = track->depacketizer ? steno_depacketizer_stats(track->depacketizer) : &none;
-    const StenoRtpStats *rtp0 = &track->rtp_before;
-    const StenoDepacketizerStats *codec0 = &track->codec_before;
-    steno_capture_measurement(
-        track->capture,
-        json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "stats", "track",
-                  (int)track->number, "packets", (json_int_t)(rtp.packets - rtp0->packets), "bytes",
-                  (json_int_t)(rtp.bytes - rtp0->bytes), "lost", (json_int_t)(rtp.lost - rtp0->lost), "recovered",
-                  (json_int_t)(rtp.recovered - rtp0->recovered), "duplicates",
-                  (json_int_t)(rtp.duplicates - rtp0->duplicates), "reordered",
-                  (json_int_t)(rtp.reordered - rtp0->reordered), "late", (json_int_t)(rtp.late - rtp0->late), "nacks",
-                  (json_int_t)(rtp.nacks_sent - rtp0->nacks_sent), "plis",
-                  (json_int_t)(rtp.plis_sent - rtp0->plis_sent), "frames", (json_int_t)(codec->frames - codec0->frames),
-                  "undecodable", (json_int_t)(codec->undecodable - codec0->undecodable), "damaged",
-                  (json_int_t)(codec->damaged - codec0->damaged)));
-}
-
-void session_wiring_tell_stats(NetPeer *peer)
-{
-    for (guint i = 0; i < peer->tracks->len; i++)
-        session_wiring_tell_track_stats(peer->tracks->pdata[i]);
-}
-
 /* ---- dropping ---------------------------------------------------------------------------------------------------- */
 
 void session_wiring_empty(NetPeer *peer, gint64 now_us)
@@ -300,13 +301,19 @@ void session_wiring_empty(NetPeer *peer, gint64 now_us)
     steno_rtp_drain(peer->rtp);
 }
 
+void session_wiring_end_codec(NetTrack *track)
+{
+    session_stats_end_codec(track);
+    steno_depacketizer_free(g_steal_pointer(&track->depacketizer));
+}
+
 void session_wiring_break(NetTrack *track)
 {
-    if (track->depacketizer)
-        steno_depacketizer_flush(track->depacketizer);
+    flush(track);
+    if (track->decryption)
+        session_decrypt_break(track);
     /* A new one keeps nothing before the first key frame. */
-    steno_depacketizer_free(g_steal_pointer(&track->depacketizer));
-    track->codec_before = (StenoDepacketizerStats){0};
+    session_wiring_end_codec(track);
 }
 
 void session_wiring_want_keyframe(const NetTrack *track)
@@ -389,10 +396,11 @@ gboolean session_wiring_open(NetPeer *peer, const PeerPlan *plan, GError **error
 static void end_track(NetTrack *track)
 {
     Net *net = track->peer->net;
-    session_wiring_tell_track_stats(track);
+    session_stats_tell_track(track);
     steno_rtp_remove_track(track->peer->rtp, track->number);
-    if (track->depacketizer)
-        steno_depacketizer_flush(track->depacketizer);
+    flush(track);
+    if (track->decryption)
+        session_decrypt_end(track);
     if (!track->begun)
         return;
     StenoFrame *end = steno_frame_new(net->frames, STENO_FRAME_END, 0);
@@ -400,7 +408,7 @@ static void end_track(NetTrack *track)
         end->track = track->number;
         end->codec = track->codec;
         end->arrival_us = track->last_arrival_us;
-        on_frame(track, end);
+        session_wiring_capture(track, end);
     }
 }
 
@@ -418,6 +426,7 @@ void session_wiring_track_free(gpointer data)
 {
     NetTrack *track = data;
     steno_depacketizer_free(track->depacketizer);
+    session_decrypt_free(track->decryption);
     if (track->format)
         steno_frame_unref(track->format);
     g_free(track);
@@ -445,6 +454,8 @@ void session_wiring_set_tracks(NetPeer *peer, PeerPlan *plan)
             /* Where it was announced; it changes over as the others do, or is already told of in the next part. */
             track->capture = net->rotation.running ? plan->capture : net->capture;
             track->ring = track->capture ? steno_capture_ring(track->capture) : NULL;
+            if (net->content)
+                session_decrypt_begin(track, plan->participant);
             g_ptr_array_add(peer->tracks, track);
         }
         track->plan = planned;
@@ -457,7 +468,7 @@ void session_wiring_close(NetPeer *peer)
     if (peer->transport && peer->rtp)
         session_wiring_empty(peer, steno_clock_mono_us());
     if (peer->transport && peer->rtp)
-        add_totals(peer);
+        session_stats_add_totals(peer);
     for (guint i = 0; i < peer->tracks->len; i++)
         end_track(peer->tracks->pdata[i]);
     g_ptr_array_set_size(peer->tracks, 0);
