@@ -1,8 +1,9 @@
 /*
  * steno-recorder: one process, one recording. Started by the job room with a listening socket as a file descriptor; the
- * first message on it is the job with its secrets.
+ * first message on it is the job with its secrets. With --keys, it fetches the keys of a recording instead.
  */
 #include "control.h"
+#include "gather.h"
 #include "lock.h"
 #include "replay.h"
 
@@ -81,7 +82,7 @@ static gboolean start_session(Recorder *recorder, const ControlStart *start, GEr
 {
     const StenoSessionPlace place = {start->capture, start->part, start->zero_wall_us};
     recorder->job = steno_job_spec_from_json(start->job, error);
-    if (!recorder->job || !steno_job_spec_check(recorder->job, error))
+    if (!recorder->job || !steno_job_spec_check(recorder->job, error) || !steno_content_check_job(recorder->job, error))
         return FALSE;
     recorder->log = steno_log_new(NULL, "rec=%s", recorder->job->id);
     recorder->lock_fd = lock_capture(start->capture, error);
@@ -243,10 +244,19 @@ static int usage(FILE *stream, int exit_code)
 {
     fprintf(stream,
             "Usage: steno-recorder --socket-fd N [--log-level LEVEL]\n"
+            "       steno-recorder --keys\n"
             "\n"
             "One recording, told over the listening Unix socket N. It is started by `steno record` and stenod, not by\n"
-            "hand: try `steno record --help`.\n");
+            "hand: try `steno record --help`. With --keys: the content keys of one, for its assembly.\n");
     return exit_code;
+}
+
+static int gather_keys(void)
+{
+    g_autoptr(GError) error = NULL;
+    if (!gather(STDIN_FILENO, STDOUT_FILENO, &error))
+        fprintf(stderr, "steno-recorder: %s\n", error->message);
+    return steno_error_exit_code(error);
 }
 
 static int parse(int argc, char **argv, Recorder *recorder)
@@ -259,6 +269,8 @@ static int parse(int argc, char **argv, Recorder *recorder)
             puts("steno-recorder " STENO_VERSION);
             return 0;
         }
+        if (strcmp(argv[i], "--keys") == 0)
+            return gather_keys();
         if (strcmp(argv[i], "--socket-fd") == 0 && i + 1 < argc)
             recorder->listening_fd = atoi(argv[++i]);
         else if (strcmp(argv[i], "--log-level") == 0 && i + 1 < argc && steno_log_level_from_name(argv[i + 1], &level))
