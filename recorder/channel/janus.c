@@ -103,7 +103,8 @@ void janus_channel_ended(JanusChannel *channel)
 static gboolean is_final(const GError *error)
 {
     static const StenoError kinds[] = {STENO_ERROR_USAGE,       STENO_ERROR_TOKEN_REFUSED, STENO_ERROR_TOKEN_EXPIRED,
-                                       STENO_ERROR_PIN_REFUSED, STENO_ERROR_NOT_SILENT,    STENO_ERROR_GEOFENCE};
+                                       STENO_ERROR_PIN_REFUSED, STENO_ERROR_NOT_SILENT,    STENO_ERROR_GEOFENCE,
+                                       STENO_ERROR_END_TO_END};
     for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
         if (g_error_matches(error, STENO_ERROR, (gint)kinds[i]))
             return TRUE;
@@ -192,6 +193,20 @@ json_t *janus_join_request(JanusChannel *channel, const char *type)
 gboolean janus_is_private_id_error(const JanusReply *reply)
 {
     return reply->code == VIDEOROOM_UNAUTHORIZED && reply->error && strstr(reply->error->message, "private_id");
+}
+
+gboolean janus_refuses_encrypted(const JanusChannel *channel)
+{
+    return g_strcmp0(channel->job->content, "none") == 0;
+}
+
+GError *janus_encrypted_error(const char *who, const char *mark)
+{
+    return g_error_new(STENO_ERROR, STENO_ERROR_END_TO_END,
+                       "%s is end-to-end encrypted (%s), and nothing of it could be understood: pass --content with "
+                       "its format, and its keys with --content-keys or --key-set; or --content-keys later, to record "
+                       "it sealed and decrypt it where the keys are",
+                       who, mark);
 }
 
 GError *janus_room_error(const JanusChannel *channel, const JanusReply *reply)
@@ -297,6 +312,10 @@ static void decide(JanusChannel *channel)
         ask_room(channel);
     } else if (error) {
         janus_channel_lost(channel, error);
+    } else if (channel->requires_encryption && janus_refuses_encrypted(channel)) {
+        g_autofree char *room = g_strdup_printf("room '%s'", channel->job->channel);
+        g_autoptr(GError) refused = janus_encrypted_error(room, "require_e2ee");
+        janus_channel_lost(channel, refused);
     } else if (channel->requires_private_id) {
         janus_channel_need_private_id(channel);
     } else {
@@ -334,11 +353,13 @@ static void on_rooms(gpointer user, const JanusReply *reply)
     JanusChannel *channel = user;
     json_t *wanted = janus_room_id(channel), *room;
     gsize i;
-    channel->requires_private_id = FALSE;
+    channel->requires_private_id = channel->requires_encryption = FALSE;
     /* Private rooms are not in the list: those tell it when the first participant is subscribed to. */
     json_array_foreach (json_object_get(reply->data, "list"), i, room) {
-        if (json_equal(json_object_get(room, "room"), wanted))
-            channel->requires_private_id = json_is_true(json_object_get(room, "require_pvtid"));
+        if (!json_equal(json_object_get(room, "room"), wanted))
+            continue;
+        channel->requires_private_id = json_is_true(json_object_get(room, "require_pvtid"));
+        channel->requires_encryption = json_is_true(json_object_get(room, "require_e2ee"));
     }
     json_decref(wanted);
     decide(channel);

@@ -47,7 +47,7 @@ struct JanusChannel {
     gboolean id_refused; /* a number where a name was wanted, or the other way round */
     guint pending;       /* of the questions asked when joining */
     GError *join_error;
-    gboolean requires_private_id;
+    gboolean requires_private_id, requires_encryption;
     gboolean showing;    /* a visible join was asked for */
     gint64 private_id;   /* what it gave; 0: none */
     char *self;          /* our id when visible, else NULL */
@@ -78,6 +78,10 @@ json_t *janus_join_request(JanusChannel *channel, const char *type);
 /* What a refused request of the room means to the user. Never NULL. */
 GError *janus_room_error(const JanusChannel *channel, const JanusReply *reply);
 gboolean janus_is_private_id_error(const JanusReply *reply);
+/* Is media that its senders encrypt of no use to us, since the job neither has keys nor records it sealed? */
+gboolean janus_refuses_encrypted(const JanusChannel *channel);
+/* END_TO_END: who is end-to-end encrypted, as this mark of Janus says. */
+GError *janus_encrypted_error(const char *who, const char *mark);
 
 /* ---- janus_room.c ---- */
 

@@ -81,20 +81,47 @@ static gboolean has_media(const JanusSubscriber *subscriber, const StenoSdp *off
     return FALSE;
 }
 
+/* An offer that cannot be taken. The subscriber is gone when it returns. */
+static void refuse_offer(JanusSubscriber *subscriber, const GError *error)
+{
+    JanusChannel *channel = subscriber->channel;
+    const JanusParticipant *participant = subscriber->participant;
+    steno_warning(channel->log, "participant %s: Janus' offer cannot be used: %s", participant->id, error->message);
+    channel->events.participant_failed(channel->user, participant->id, error);
+    janus_subscriber_drop(subscriber, TRUE);
+}
+
+/*
+ * The participant's media is marked as encrypted by itself. When it is the first, the channel is taken for such a one;
+ * those who come later cannot end what is recorded of others with that.
+ */
+static void refuse_encrypted(JanusSubscriber *subscriber)
+{
+    JanusChannel *channel = subscriber->channel;
+    g_autofree char *who = g_strdup_printf("participant %s", subscriber->participant->id);
+    g_autoptr(GError) error = janus_encrypted_error(who, "e2ee in its offer");
+    if (channel->last_peer == 0)
+        janus_channel_lost(channel, error);
+    else
+        refuse_offer(subscriber, error);
+}
+
 /* Gives an offer to the session. The subscriber may be gone when it returns. */
 static void take_offer(JanusSubscriber *subscriber, json_t *jsep)
 {
     JanusChannel *channel = subscriber->channel;
     JanusParticipant *participant = subscriber->participant;
     const char *text = json_string_value(json_object_get(jsep, "sdp"));
+    if (json_is_true(json_object_get(jsep, "e2ee")) && janus_refuses_encrypted(channel)) {
+        refuse_encrypted(subscriber);
+        return;
+    }
     g_autoptr(GError) error = NULL;
     StenoSdp *offer = text ? steno_sdp_parse(text, strlen(text), &error) : NULL;
     if (!offer) {
         if (!error)
             error = g_error_new_literal(STENO_ERROR, STENO_ERROR_PROTOCOL, "Janus' offer has no session description");
-        steno_warning(channel->log, "participant %s: Janus' offer cannot be used: %s", participant->id, error->message);
-        channel->events.participant_failed(channel->user, participant->id, error);
-        janus_subscriber_drop(subscriber, TRUE);
+        refuse_offer(subscriber, error);
         return;
     }
     g_clear_pointer(&subscriber->offer, steno_sdp_free);

@@ -20,6 +20,7 @@ ROOM_PIN = 1001
 ROOM_SIGNED = 1002
 ROOM_PVTID = 1003
 ROOM_NOTIFY = 1004
+ROOM_E2EE = 1005
 PIN = "pin-7391"
 
 VIDEOROOM = "janus.plugin.videoroom"
@@ -111,7 +112,8 @@ class Janus:
         self._write("janus.plugin.videoroom.jcfg",
                     _room(ROOM) + _room(ROOM_PIN, pin=quote(PIN))
                     + (_room(ROOM_SIGNED, signed_tokens=True) if self.token_secret else "")
-                    + _room(ROOM_PVTID, require_pvtid=True) + _room(ROOM_NOTIFY, notify_joining=True))
+                    + _room(ROOM_PVTID, require_pvtid=True) + _room(ROOM_NOTIFY, notify_joining=True)
+                    + _room(ROOM_E2EE, require_e2ee=True))
 
     def start(self):
         """Starts it and waits until it answers."""

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The Janus connector against Debian's Janus: live.py CHANNEL_PROBE [test …]. Prints a line a test."""
+import http.client
 import http.server
 import json
 import os
@@ -81,6 +82,52 @@ class Channel:
         if "Sanitizer" in self.output or "runtime error:" in self.output:
             raise AssertionError(self.output[-6000:])
         return code
+
+
+class MarkingProxy:
+    """In front of a Janus: marks the offers that it makes as end-to-end encrypted, while `marks` is true."""
+
+    def __init__(self, server):
+        proxy = self
+        self.marks = True
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def forward(self, body=None):
+                connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+                try:
+                    connection.request(self.command, self.path, body, {"Content-Type": "application/json"})
+                    answer = connection.getresponse()
+                    text = proxy.marked(answer.read())
+                    self.send_response(answer.status)
+                    self.send_header("Content-Length", str(len(text)))
+                    self.end_headers()
+                    self.wfile.write(text)
+                except (OSError, ValueError, http.client.HTTPException):  # one of both is gone
+                    self.close_connection = True
+
+            def do_GET(self):
+                self.forward()
+
+            def do_POST(self):
+                self.forward(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/janus"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def marked(self, text):
+        answer = json.loads(text)
+        for event in answer if isinstance(answer, list) else [answer]:
+            if self.marks and event.get("jsep", {}).get("type") == "offer":
+                event["jsep"]["e2ee"] = True
+        return json.dumps(answer).encode()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class Live(unittest.TestCase):
@@ -230,6 +277,44 @@ class Live(unittest.TestCase):
         for path in answers:
             with self.subTest(path):
                 self.ends(self.open(None, url=f"http://127.0.0.1:{other.server_port}{path}"), "protocol")
+
+    def test_end_to_end_encrypted_rooms(self):
+        """Without a key, and without wanting it sealed, nobody records noise."""
+        server = self.server()
+        self.ends(self.open(server, janus.ROOM_E2EE), "end-to-end", str(janus.ROOM_E2EE), "--content", "--content-keys later")
+        for job in ({"content": "livekit", "content_keys": "later"}, {"content": "sframe", "content_keys": "folder"}):
+            channel = self.open(server, janus.ROOM_E2EE, **job)
+            channel.state("joined")
+            channel.close()
+        channel = self.open(server, janus.ROOM)
+        channel.state("joined")
+        channel.close()
+
+    def test_end_to_end_encrypted_participants(self):
+        """Janus 1.1 does not tell subscribers of the mark; others do, in their offers."""
+        if not os.path.isdir(os.path.join(chromium.FOLDER, "node_modules")):
+            self.skipTest("tests/chromium has no node_modules")
+        server = self.server()
+        proxy = MarkingProxy(server)
+        self.addCleanup(proxy.close)
+        with chromium.Chromium() as browser:
+            alice = str(browser.page("alice").join(server, janus.ROOM)["id"])
+            with self.subTest("the first of a channel"):
+                self.ends(self.open(None, url=proxy.url, channel=str(janus.ROOM)), "end-to-end", alice, "--content")
+            with self.subTest("to be recorded sealed"):
+                channel = self.open(None, url=proxy.url, channel=str(janus.ROOM), content="livekit", content_keys="later")
+                channel.wait("peer_offer", participant=alice)
+                channel.close()
+            with self.subTest("while others are recorded"):
+                proxy.marks = False
+                channel = self.open(None, url=proxy.url, channel=str(janus.ROOM))
+                channel.wait("peer_offer", participant=alice)
+                proxy.marks = True
+                bob = str(browser.page("bob").join(server, janus.ROOM)["id"])
+                failed = channel.wait("participant_failed", id=bob)
+                self.assertIn("end-to-end", json.dumps(failed["error"]))
+                self.assertEqual([e for e in channel.events if e["event"] in ("peer_closed", "state")][1:], [])
+                channel.close()
 
     def test_impossible_urls(self):
         for url in ("ftp://x/janus", "http://user:word@x/janus", "http://x/janus?token=1", "x"):
