@@ -37,7 +37,8 @@ static gboolean set_secret(Record *record, const StenoJobField *field, const cha
 {
     StenoSecret **member = (StenoSecret **)(void *)((char *)record->spec + field->offset);
     g_autofree char *option = g_strconcat("--", field->option, NULL);
-    StenoSecret *secret = cli_read_secret(record->call, option, value, g_str_has_suffix(option, "-file"), error);
+    gboolean is_file = strcmp(field->argument, "FILE") == 0;
+    StenoSecret *secret = cli_read_secret(record->call, option, value, is_file, error);
     if (!secret)
         return FALSE;
     steno_secret_unref(*member);
@@ -129,6 +130,13 @@ static void on_state(gpointer user, const char *state)
     }
 }
 
+/* Are there files here of which others can be made with the keys? */
+static gboolean is_sealed(const StenoJobResult *result)
+{
+    return result->uri && g_str_has_prefix(result->uri, "file://") &&
+           json_is_true(json_object_get(json_object_get(result->manifest, "content"), "sealed"));
+}
+
 static void print_done(const Record *record, const StenoJobResult *result)
 {
     g_autofree char *folder = destination_shown(result->uri);
@@ -145,6 +153,11 @@ static void print_done(const Record *record, const StenoJobResult *result)
     if (result->capture && error)
         fprintf(stderr, "steno: what was captured is kept in %s; `steno assemble %s` makes files of it\n",
                 result->capture, result->capture);
+    if (is_sealed(result))
+        fprintf(stderr,
+                "steno: what could not be decrypted is sealed in %s; `steno assemble %s --keys FILE` makes files "
+                "of it\n",
+                folder, folder);
     if (folder)
         puts(folder);
 }
@@ -251,7 +264,11 @@ const CliCommand cli_record = {
     .examples = "  steno record --platform janus --url https://sfu.example/janus --channel 1234 \\\n"
                 "      --token-secret-file janus.secret --output /srv/recordings --max-duration 3600\n"
                 "  steno record --platform janus --url https://sfu.example/janus --channel 1234 \\\n"
-                "      --storage archive --config steno.conf --signing-key signing.pem --rotate 1800\n",
+                "      --storage archive --config steno.conf --signing-key signing.pem --rotate 1800\n"
+                "  steno record --platform janus --url https://sfu.example/janus --channel 1234 --content livekit \\\n"
+                "      --key-set channel-keys.json --output-encryption cms --recipient archive.pem\n"
+                "  steno record --platform janus --url https://sfu.example/janus --channel 1234 --content sframe \\\n"
+                "      --content-keys later    # sealed: `steno assemble FOLDER --keys FILE` makes the files\n",
     .options = record_options,
     .job_options = TRUE,
     .run = run_record,

@@ -4,13 +4,20 @@
 #include "deliver.h"
 #include "programs.h"
 #include "seal.h"
+#include "verdict.h"
 
 #include "steno/base/error.h"
 #include "steno/capture.h"
 #include "steno/job.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Behind the name of the recording's folder: what is made of its sealed files does not take the place of what is there,
+ * of which they are only a part. */
+#define UNSEALED_SUFFIX "-unsealed"
 
 /* ---- assembling -------------------------------------------------------------------------------------------------- */
 
@@ -49,32 +56,45 @@ static gboolean assemble(const AssemblyConfig *config, GError **error)
 /* ---- storing ----------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    const char *capture, *work; /* work: NULL: in the capture */
-    char *outputs, *audio;
-    gboolean join;
-    StenoStore *store;
-    StenoSigner *signer;
+    const StenoJobAssembly *asked;
+    const char *capture;
+    gboolean finished; /* the capture is a finished recording with sealed files */
+    char *work;        /* NULL: in the capture */
+    gboolean work_is_ours;
+    char *outputs, *audio, *encryption, **recipients;
+    gboolean join, sealed;
     char *folder; /* in the store */
     int lock_fd;
     GHashTable *stored; /* names of files that earlier sections have stored */
+    GError *lacking;    /* media, or keys: the whole has a manifest all the same */
 } Again;
 
 static json_t *store(const Again *again, const char *assembled, guint section, GError **error)
 {
-    const Sealing sealing = {.signer = again->signer};
+    const Sealing sealing = {.signer = again->asked->signer};
     g_autofree char *name = shipment_manifest_name(section);
     g_autofree char *path = g_build_filename(assembled, name, NULL);
     gboolean stamped;
     if (!job_seal(path, &sealing, NULL, &stamped, NULL, error))
         return NULL;
     g_autoptr(Shipment) shipment =
-        shipment_load(assembled, section, again->stored, again->signer != NULL, FALSE, error);
-    const DeliverConfig config = {
-        .store = again->store, .folder = again->folder, .shipment = shipment, .capture = again->capture};
+        shipment_load(assembled, section, again->stored, again->asked->signer != NULL, FALSE, error);
+    const DeliverConfig config = {.store = again->asked->store,
+                                  .folder = again->folder,
+                                  .shipment = shipment,
+                                  .capture = again->finished ? again->work : again->capture};
     return shipment && job_deliver(&config, error) ? json_incref(shipment->manifest) : NULL;
 }
 
-static json_t *assemble_and_store(const Again *again, guint section, GError **error)
+/* A section without media has a manifest all the same; a recording without any is nothing to store. What is sealed, and
+ * stays so, is stored; where it comes from storage it is there already. */
+static gboolean is_to_store(const Again *again, guint section, const GError *why)
+{
+    gboolean nothing = g_error_matches(why, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED);
+    return !why || (verdict_is_stored(why) && !again->finished && (section || !nothing));
+}
+
+static json_t *assemble_and_store(Again *again, guint section, GError **error)
 {
     g_autofree char *assembled = again->work && !section ? g_strdup(again->work)
                                  : again->work           ? g_strdup_printf("%s/section-%04u", again->work, section)
@@ -87,13 +107,21 @@ static json_t *assemble_and_store(const Again *again, guint section, GError **er
         .join = again->join,
         .outputs = again->outputs,
         .audio = again->audio,
+        .ask = again->asked->keys != NULL,
+        .keys = {.key_set = (StenoSecret *)again->asked->keys},
+        .sealed = again->sealed,
+        .encryption = again->encryption,
+        .recipients = again->recipients,
+        .output_key = (StenoSecret *)again->asked->output_key,
     };
     g_autoptr(GError) why = NULL;
-    /* A section without media has a manifest all the same; a recording without any is nothing to store. */
-    if (!assemble(&config, &why) && !(section && g_error_matches(why, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED))) {
+    (void)assemble(&config, &why);
+    if (!is_to_store(again, section, why)) {
         g_propagate_error(error, g_steal_pointer(&why));
         return NULL;
     }
+    if (!section)
+        again->lacking = g_steal_pointer(&why);
     return store(again, assembled, section, error);
 }
 
@@ -137,40 +165,117 @@ static gboolean store_sections(Again *again, GError **error)
 
 static gboolean store_all(Again *again, GError **error)
 {
-    json_t *manifest = store_sections(again, error) ? assemble_and_store(again, 0, error) : NULL;
-    gboolean stored = manifest != NULL;
+    gboolean sections = again->finished || store_sections(again, error);
+    json_t *manifest = sections ? assemble_and_store(again, 0, error) : NULL;
+    GError *verdict = manifest ? verdict_of(manifest, again->sealed, again->lacking) : NULL;
+    gboolean stored = manifest && !verdict;
+    if (verdict)
+        g_propagate_error(error, verdict);
     json_decref(manifest);
     return stored;
 }
 
-gboolean steno_job_assemble(const char *capture, StenoStore *to, StenoSigner *signer, const char *work,
-                            const char *outputs, const char *audio, char **uri, GError **error)
+/* ---- what was asked for ------------------------------------------------------------------------------------------ */
+
+static char *setting(const Again *again, const char *given, const char *name)
 {
+    return given || again->finished ? g_strdup(given) : job_capture_setting(again->capture, name);
+}
+
+/* A recording that was to be encrypted is never stored in the clear by an oversight. */
+static gboolean take_encryption(Again *again, GError **error)
+{
+    const StenoJobAssembly *asked = again->asked;
+    again->encryption = setting(again, asked->output_encryption, "output_encryption");
+    gboolean cms = g_strcmp0(again->encryption, "cms") == 0, given = asked->recipients && asked->recipients[0];
+    again->recipients = given || again->finished ? g_strdupv((char **)asked->recipients)
+                                                 : job_capture_list(again->capture, "output_recipients");
+    if (cms && !(again->recipients && again->recipients[0]))
+        return steno_error_set(error, STENO_ERROR_USAGE,
+                               "encrypting with cms needs at least one recipient: give --recipient FILE");
+    if (given && !cms)
+        return steno_error_set(error, STENO_ERROR_USAGE, "--recipient is for --encrypt cms");
+    if ((g_strcmp0(again->encryption, "cenc") == 0) != (asked->output_key != NULL))
+        return steno_error_set(error, STENO_ERROR_USAGE,
+                               asked->output_key ? "--output-key-file is for --encrypt cenc"
+                                                 : "encrypting with cenc needs a key: give --output-key-file FILE, or "
+                                                   "--encrypt none to leave the files in the clear");
+    return TRUE;
+}
+
+/* Beside the recording, which may be somebody's archive: nothing is left there. */
+static gboolean make_work(Again *again, GError **error)
+{
+    again->work = g_strdup(again->asked->work);
+    again->work_is_ours = again->finished && !again->work;
+    if (!again->work_is_ours)
+        return TRUE;
+    g_autofree char *full = g_canonicalize_filename(again->capture, NULL);
+    again->work = g_strconcat(full, ".XXXXXX", NULL);
+    if (g_mkdtemp(again->work))
+        return TRUE;
+    again->work_is_ours = FALSE;
+    return steno_error_set_errno(error, errno, "making a folder beside '%s' to work in (give --work for another one)",
+                                 full);
+}
+
+static gboolean prepare(Again *again, GError **error)
+{
+    const StenoJobAssembly *asked = again->asked;
     RecordingPlace place = {0};
-    if (!steno_store_check(to, NULL, error) || !job_capture_place(capture, &place, error))
+    if (again->finished && !asked->keys)
+        return steno_error_set(
+            error, STENO_ERROR_USAGE,
+            "'%s' is a finished recording: of its sealed files, others can only be made with the keys", again->capture);
+    if (!job_capture_place(again->capture, &place, error))
+        return FALSE;
+    again->folder = recording_place_folder(&place, asked->store);
+    recording_place_clear(&place);
+    if (again->finished) {
+        char *beside = g_strconcat(again->folder, UNSEALED_SUFFIX, NULL);
+        g_free(again->folder);
+        again->folder = beside;
+    }
+    g_autofree char *keys = setting(again, NULL, "content_keys");
+    again->sealed = !asked->keys && g_strcmp0(keys, "later") == 0;
+    again->outputs = setting(again, asked->outputs, "outputs");
+    again->audio = setting(again, asked->audio, "audio");
+    again->join = again->finished || job_capture_flag(again->capture, "rotate_join");
+    again->lock_fd = take_encryption(again, error) ? job_capture_lock(again->capture, error) : -1;
+    return again->lock_fd >= 0 && make_work(again, error);
+}
+
+static void again_clear(Again *again)
+{
+    if (again->work_is_ours)
+        (void)job_folder_remove(again->work, NULL);
+    if (again->lock_fd >= 0)
+        close(again->lock_fd);
+    g_clear_error(&again->lacking);
+    g_hash_table_unref(again->stored);
+    g_strfreev(again->recipients);
+    g_free(again->encryption);
+    g_free(again->outputs);
+    g_free(again->audio);
+    g_free(again->folder);
+    g_free(again->work);
+}
+
+gboolean steno_job_assemble(const StenoJobAssembly *assembly, char **uri, GError **error)
+{
+    if (!steno_store_check(assembly->store, NULL, error))
         return FALSE;
     Again again = {
-        .capture = capture,
-        .work = work,
-        .outputs = outputs ? g_strdup(outputs) : job_capture_setting(capture, "outputs"),
-        .audio = audio ? g_strdup(audio) : job_capture_setting(capture, "audio"),
-        .join = job_capture_flag(capture, "rotate_join"),
-        .store = to,
-        .signer = signer,
-        .folder = recording_place_folder(&place, to),
-        .lock_fd = job_capture_lock(capture, error),
+        .asked = assembly,
+        .capture = assembly->capture,
+        .finished = job_capture_is_finished(assembly->capture),
+        .lock_fd = -1,
         .stored = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
-    gboolean done = again.lock_fd >= 0 && store_all(&again, error);
+    gboolean done = prepare(&again, error) && store_all(&again, error);
     if (done)
-        *uri = steno_store_uri(to, again.folder);
-    if (again.lock_fd >= 0)
-        close(again.lock_fd);
-    g_hash_table_unref(again.stored);
-    g_free(again.outputs);
-    g_free(again.audio);
-    g_free(again.folder);
-    recording_place_clear(&place);
+        *uri = steno_store_uri(assembly->store, again.folder);
+    again_clear(&again);
     return done;
 }
 

@@ -4,7 +4,7 @@
 #ifndef STENO_JOB_ASSEMBLER_H
 #define STENO_JOB_ASSEMBLER_H
 
-#include <glib.h>
+#include "keys.h"
 
 typedef struct Assembler Assembler;
 
@@ -20,6 +20,12 @@ typedef struct {
     guint section; /* 0: the whole, or what is left for the end */
     gboolean join;
     const char *outputs, *audio; /* may be NULL */
+    gboolean ask;                /* it may ask for keys, which come by `keys` */
+    KeysConfig keys;
+    gboolean sealed;         /* keys = later */
+    const char *encryption;  /* "cms", "cenc"; NULL or "none": none */
+    char *const *recipients; /* cms */
+    StenoSecret *output_key; /* cenc */
 } AssemblyConfig;
 
 /* Runs it; events come from the default main context. INTERNAL when it can't be started. */

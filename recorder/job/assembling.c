@@ -57,11 +57,13 @@ static void on_assembled(gpointer user, const GError *error, gboolean crashed)
 {
     StenoJob *job = user;
     Section *section = job->assembling;
-    /* What has no media has its manifest all the same: it tells that there was nothing, and why. */
-    section->nothing = g_error_matches(error, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED);
+    /* What has no media that anybody can see has its manifest all the same: it tells why. */
+    g_clear_error(&section->lacking);
+    if (verdict_is_stored(error))
+        section->lacking = g_error_copy(error);
     job->assembler = NULL;
     job->assembling = NULL;
-    if (error && !section->nothing) {
+    if (error && !section->lacking) {
         assembly_failed(section, error, crashed);
     } else {
         section->attempts = 0;
@@ -73,11 +75,22 @@ static void on_assembled(gpointer user, const GError *error, gboolean crashed)
 
 static const AssemblerEvents assembler_events = {.progress = on_progress, .done = on_assembled};
 
+/* Keys that are to be had at all: those that came with the job, or those of its source. */
+static void set_keys(AssemblyConfig *config, const StenoJob *job)
+{
+    const StenoJobSpec *spec = job->spec;
+    gboolean is_inline = keys_job_is_inline(spec);
+    config->sealed = keys_job_is_later(spec);
+    config->ask = keys_job_is_encrypted(spec) && !config->sealed && (!is_inline || spec->key_set);
+    config->keys = (KeysConfig){
+        .key_set = is_inline ? spec->key_set : NULL, .job = spec, .timeout_s = KEYS_MAX_S, .log = job->log};
+}
+
 static void assemble(Section *section)
 {
     StenoJob *job = section->job;
     g_autoptr(GError) error = NULL;
-    const AssemblyConfig config = {
+    AssemblyConfig config = {
         .capture = job->capture,
         .lock_fd = job->lock_fd,
         .output = section->folder,
@@ -85,7 +98,11 @@ static void assemble(Section *section)
         .join = job->spec->rotate_join,
         .outputs = job->spec->outputs,
         .audio = job->spec->audio,
+        .encryption = job->spec->output_encryption,
+        .recipients = job->spec->output_recipients,
+        .output_key = job->spec->output_key,
     };
+    set_keys(&config, job);
     section->stage = STAGE_ASSEMBLING;
     job->assembling = section;
     job->assembler = job_assembler_run(&config, &assembler_events, job, &error);
@@ -226,6 +243,16 @@ static void stamp_failed(Section *section, const GError *error)
     rest(section, storing_delay_ms(error, section->attempts++));
 }
 
+static void take_verdict(const Section *section)
+{
+    StenoJob *job = section->job;
+    GError *verdict = section->of.number
+                          ? NULL
+                          : verdict_of(section->shipment->manifest, keys_job_is_later(job->spec), section->lacking);
+    if (verdict)
+        job_set_error(job, verdict);
+}
+
 static void on_sealed(gpointer user, gpointer data)
 {
     Section *section = user;
@@ -238,10 +265,7 @@ static void on_sealed(gpointer user, gpointer data)
         section_begin_storing(section);
         if (seal->unstamped)
             tell_unstamped(section, seal->unstamped);
-        if (section->nothing && json_array_size(json_object_get(section->shipment->manifest, "outputs")) == 0 &&
-            section->of.number == 0)
-            job_set_error(job, g_error_new_literal(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED,
-                                                   "nothing was recorded: nobody sent"));
+        take_verdict(section);
     } else if (g_error_matches(seal->error, STENO_ERROR, STENO_ERROR_SOURCE_DAMAGED)) {
         section_assemble_again(section, seal->error);
     } else if (seal->unstamped) {

@@ -54,6 +54,28 @@ gboolean job_capture_flag(const char *capture, const char *name)
     return value;
 }
 
+char **job_capture_list(const char *capture, const char *name)
+{
+    g_autoptr(GPtrArray) list = g_ptr_array_new();
+    json_t *recording = job_capture_recording(capture, NULL);
+    const json_t *item;
+    size_t i;
+    json_array_foreach (json_object_get(recording, name), i, item) {
+        if (json_is_string(item))
+            g_ptr_array_add(list, g_strdup(json_string_value(item)));
+    }
+    json_decref(recording);
+    g_ptr_array_add(list, NULL);
+    return (char **)g_ptr_array_steal(list, NULL);
+}
+
+gboolean job_capture_is_finished(const char *folder)
+{
+    g_autofree char *recording = g_build_filename(folder, "recording.json", NULL);
+    g_autofree char *manifest = g_build_filename(folder, "manifest.json", NULL);
+    return !g_file_test(recording, G_FILE_TEST_EXISTS) && g_file_test(manifest, G_FILE_TEST_IS_REGULAR);
+}
+
 /* ---- parts and sections ------------------------------------------------------------------------------------------ */
 
 static int compare_numbers(gconstpointer a, gconstpointer b)
@@ -157,20 +179,37 @@ StenoStorePlace recording_place(const RecordingPlace *place)
     return (StenoStorePlace){place->app, place->channel, place->started_wall_us, place->id};
 }
 
+/* {"id", "zero": µs, …} of recording.json; of a manifest {"id", "zero": text, "zero_us", …}. */
+static json_t *describing(const char *capture, const char **zero, GError **error)
+{
+    *zero = "zero";
+    if (!job_capture_is_finished(capture))
+        return job_capture_recording(capture, error);
+    g_autofree char *path = g_build_filename(capture, "manifest.json", NULL);
+    json_t *manifest = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    json_t *recording = json_incref(json_object_get(manifest, "recording"));
+    *zero = "zero_us";
+    json_decref(manifest);
+    if (!recording)
+        (void)steno_error_set(error, STENO_ERROR_CAPTURE_DAMAGED, "'%s' is no manifest", path);
+    return recording;
+}
+
 gboolean job_capture_place(const char *capture, RecordingPlace *place, GError **error)
 {
-    json_t *recording = job_capture_recording(capture, error);
+    const char *zero;
+    json_t *recording = describing(capture, &zero, error);
     if (!recording)
         return FALSE;
     const char *id = json_string_value(json_object_get(recording, "id"));
-    gint64 zero_wall_us = json_integer_value(json_object_get(recording, "zero"));
+    gint64 zero_wall_us = json_integer_value(json_object_get(recording, zero));
     gboolean whole = id && zero_wall_us > 0;
     if (whole)
         recording_place_set(place, json_string_value(json_object_get(recording, "app")),
                             json_string_value(json_object_get(recording, "channel")), id, zero_wall_us);
     else
-        g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED, "the recording.json of '%s' lacks id or zero",
-                    capture);
+        g_set_error(error, STENO_ERROR, STENO_ERROR_CAPTURE_DAMAGED, "what describes '%s' lacks id or %s", capture,
+                    zero);
     json_decref(recording);
     return whole;
 }

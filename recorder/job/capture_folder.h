@@ -14,6 +14,10 @@ json_t *job_capture_recording(const char *capture, GError **error);
 char *job_capture_setting(const char *capture, const char *name);
 /* The same for what is true or false ("rotate_join"). */
 gboolean job_capture_flag(const char *capture, const char *name);
+/* The same for a list of texts ("output_recipients"); never NULL. */
+char **job_capture_list(const char *capture, const char *name);
+/* Is it no capture, but the folder of a finished recording? */
+gboolean job_capture_is_finished(const char *folder);
 /* The zero of a capture that exists, 0 else. */
 gint64 job_capture_zero(const char *capture);
 
@@ -41,7 +45,7 @@ typedef struct {
     gint64 started_wall_us;
 } RecordingPlace;
 
-/* By recording.json. CAPTURE_DAMAGED. */
+/* By recording.json, or, of a finished recording's folder, by its manifest. CAPTURE_DAMAGED. */
 gboolean job_capture_place(const char *capture, RecordingPlace *place, GError **error);
 void recording_place_set(RecordingPlace *place, const char *app, const char *channel, const char *id,
                          gint64 started_wall_us);
@@ -90,6 +94,8 @@ gboolean job_capture_remove(const char *capture, GError **error);
  */
 gboolean job_capture_forget_section(const char *capture, guint section, guint first_part, guint last_part,
                                     GError **error);
+/* Removes a folder of our own, with all that is in it. STORAGE_*. */
+gboolean job_folder_remove(const char *folder, GError **error);
 /* What was renamed there is on disk. STORAGE_*. */
 gboolean job_sync_folder(const char *folder, GError **error);
 

@@ -2,8 +2,10 @@
 #include "job_internal.h"
 
 #include "steno/base/error.h"
+#include "steno/envelope.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* ---- the next step ----------------------------------------------------------------------------------------------- */
 
@@ -107,10 +109,20 @@ static gboolean check_spool(const char *spool, GError **error)
     return good;
 }
 
+/* Told before anybody is recorded, rather than when the files are to be stored. */
+static gboolean check_recipients(const StenoJobSpec *spec, GError **error)
+{
+    if (strcmp(spec->output_encryption, "cms") != 0)
+        return TRUE;
+    g_autoptr(StenoEnvelope) envelope = steno_envelope_new((const char *const *)spec->output_recipients, error);
+    return envelope != NULL;
+}
+
 StenoJob *steno_job_start(const StenoJobSpec *spec, const StenoJobPlace *place, const StenoLog *log,
                           const StenoJobEvents *events, gpointer user, GError **error)
 {
-    g_autofree char *spool = steno_job_spec_check(spec, error) ? spool_of(place, error) : NULL;
+    gboolean possible = steno_job_spec_check(spec, error) && check_recipients(spec, error);
+    g_autofree char *spool = possible ? spool_of(place, error) : NULL;
     if (!spool || !check_root(place, error) || !check_spool(spool, error))
         return NULL;
     StenoJob *job = job_new(spec, place, spool, log, events, user);

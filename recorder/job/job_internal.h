@@ -12,6 +12,7 @@
 #include "recorder_process.h"
 #include "recovery.h"
 #include "seal.h"
+#include "verdict.h"
 #include "watch.h"
 #include "worker.h"
 
@@ -71,7 +72,7 @@ struct Section {
     char *folder;
     Worker *worker;
     guint timer, attempts, crashes;
-    gboolean nothing; /* the assembler found no media */
+    GError *lacking; /* what the assembler did not find: media, or keys */
     Shipment *shipment;
     char sha256[STENO_STORAGE_SHA256_HEX_BYTES]; /* of the manifest that was stored last, or is */
     Storing storings[STENO_JOB_STORES_MAX];

@@ -304,13 +304,25 @@ static RecorderProcessConfig process_config(StenoJob *job)
 
 /* ---- starting ---------------------------------------------------------------------------------------------------- */
 
+/* Keys that were given with the job may be gone when a recorder takes another one's place: then it records sealed. */
+static json_t *spec_for(const StenoJob *job, guint part)
+{
+    json_t *spec = steno_job_spec_to_json(job->spec, TRUE);
+    gboolean handed_out = job->spec->key_once && part > 1;
+    json_object_set_new(spec, "paused", json_boolean(job->paused));
+    if (!keys_job_is_inline(job->spec) || (part == 1 && !job->resumed) || (job->spec->key_set && !handed_out))
+        return spec;
+    json_object_del(spec, "key_set");
+    json_object_set_new(spec, "content_keys", json_string("later"));
+    return spec;
+}
+
 gboolean job_start_recorder(StenoJob *job, GError **error)
 {
     RecorderProcessConfig config = process_config(job);
     /* A part that was told, but did not come to the disk before its recorder died, has used up its numbers. */
     guint part = MAX(job_capture_parts(job->capture), job->told.part) + 1;
-    json_t *spec = steno_job_spec_to_json(job->spec, TRUE);
-    json_object_set_new(spec, "paused", json_boolean(job->paused));
+    json_t *spec = spec_for(job, part);
     job->phase = PHASE_RECORDING;
     job->taken_over = job->answered = job->awaiting_token = FALSE;
     job->later = part > 1;

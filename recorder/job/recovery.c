@@ -2,6 +2,7 @@
 
 #include "capture_folder.h"
 #include "recorded_events.h"
+#include "verdict.h"
 
 #include "steno/base/error.h"
 
@@ -37,15 +38,14 @@ Rejoin recovery_rejoin(const StenoJobSpec *spec, const char *end_reason, const G
     return REJOIN_NEVER;
 }
 
-void recovery_take_manifest(const json_t *manifest, Recovery *recovery)
+void recovery_take_manifest(const json_t *manifest, gboolean later, Recovery *recovery)
 {
     const json_t *row = json_object_get(manifest, "recording");
     const char *reason = json_string_value(json_object_get(row, "end_reason"));
     recovery->end_reason = g_strdup(g_strcmp0(reason, "recorder-lost") == 0 ? "recorder-died" : reason);
     recovery->error = steno_error_from_json(json_object_get(row, "error"), "the recording failed");
-    if (!recovery->error && json_array_size(json_object_get(manifest, "outputs")) == 0)
-        recovery->error =
-            g_error_new_literal(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED, "nothing was recorded: nobody sent");
+    if (!recovery->error)
+        recovery->error = verdict_of(manifest, later, NULL);
 }
 
 /* ---- what the capture has ---------------------------------------------------------------------------------------- */

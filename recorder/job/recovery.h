@@ -28,8 +28,8 @@ typedef struct {
  */
 gboolean recovery_look(const char *capture, const StenoJobSpec *spec, gboolean record, gint64 now_wall_us,
                        Recovery *recovery, GError **error);
-/* The ending as the stored manifest tells it. */
-void recovery_take_manifest(const json_t *manifest, Recovery *recovery);
+/* The ending as the stored manifest tells it. later: what is sealed was to stay so. */
+void recovery_take_manifest(const json_t *manifest, gboolean later, Recovery *recovery);
 void recovery_clear(Recovery *recovery);
 
 typedef enum {

@@ -62,6 +62,11 @@ gboolean job_capture_remove(const char *capture, GError **error)
     return remove_folder(capture, FALSE, error);
 }
 
+gboolean job_folder_remove(const char *folder, GError **error)
+{
+    return remove_folder(folder, TRUE, error);
+}
+
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static char *stored_path(const char *capture)

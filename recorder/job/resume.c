@@ -101,7 +101,7 @@ static void on_asked(gpointer user, gpointer data)
     if (look->found != G_MAXUINT) {
         Recovery recovery = {0};
         g_autofree char *uri = steno_store_uri(job->stores[look->found].store, look->folder);
-        recovery_take_manifest(look->manifest, &recovery);
+        recovery_take_manifest(look->manifest, keys_job_is_later(job->spec), &recovery);
         tell_stored(job, &asking->place, look);
         g_free(job->end_reason);
         job->end_reason = g_strdup(reason_of(job, recovery.end_reason));

@@ -48,6 +48,7 @@ static void section_free(Section *section)
     worker_leave(section->worker);
     section_storing_clear(section);
     shipment_unref(section->shipment);
+    g_clear_error(&section->lacking);
     g_free(section->folder);
     g_free(section);
 }

@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         check(shipment, bytes);
     Recovery recovery = {0};
     json_t *manifest = json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, NULL);
-    recovery_take_manifest(manifest, &recovery);
+    recovery_take_manifest(manifest, FALSE, &recovery);
     recovery_clear(&recovery);
     json_decref(manifest);
     return 0;

@@ -7,8 +7,9 @@
 static char *assemble(World *world, const char *work, GError **error)
 {
     char *uri = NULL;
-    gboolean done =
-        steno_job_assemble(world->capture, world->stores[1], world->place.signer, work, NULL, NULL, &uri, error);
+    const StenoJobAssembly assembly = {
+        .capture = world->capture, .store = world->stores[1], .signer = world->place.signer, .work = work};
+    gboolean done = steno_job_assemble(&assembly, &uri, error);
     assert_int_equal(done, uri != NULL);
     char *folder = uri ? g_filename_from_uri(uri, NULL, NULL) : NULL;
     g_free(uri);

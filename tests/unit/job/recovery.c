@@ -225,7 +225,7 @@ static void assert_manifest(const char *text, const char *end_reason, int code)
 {
     Recovery recovery = {0};
     json_t *manifest = json_loads(text, 0, NULL);
-    recovery_take_manifest(manifest, &recovery);
+    recovery_take_manifest(manifest, FALSE, &recovery);
     assert_string_equal(recovery.end_reason, end_reason);
     assert_int_equal(recovery.error ? recovery.error->code : -1, code);
     recovery_clear(&recovery);
