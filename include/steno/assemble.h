@@ -16,8 +16,9 @@ typedef enum { STENO_AUDIO_COPY, STENO_AUDIO_AAC } StenoAudio;
 typedef enum { STENO_OUTPUT_PLAIN, STENO_OUTPUT_CMS, STENO_OUTPUT_CENC } StenoOutputEncryption;
 
 typedef struct {
-    const char *capture; /* the folder */
-    const char *output;  /* folder for files and manifest.json; made if missing; what we write there is replaced */
+    /* The folder; or that of a finished recording with sealed outputs, all of which is then assembled as one. */
+    const char *capture;
+    const char *output; /* folder for files and manifest.json; made if missing; what we write there is replaced */
     /*
      * 0: what is left for the end, and manifest.json of the whole recording: all parts in one, when nothing was rotated
      * or `join`; else the last section, whose manifest takes in those of the sections before (section-NNNN.json).
@@ -71,6 +72,8 @@ typedef struct {
     void (*fault)(gpointer user, const char *file, const char *words);
     /* The manifest itself says that something is wrong with what was captured: no fault, but not to be hidden. */
     void (*problem)(gpointer user, const char *words);
+    /* A file is encrypted or sealed, and was checked only as far as that is possible without its key. May be NULL. */
+    void (*note)(gpointer user, const char *file, const char *words);
 } StenoVerifyEvents;
 
 /*

@@ -2,14 +2,21 @@
 #include "steno/assemble.h"
 #include "steno/base/error.h"
 
+#include <errno.h>
 #include <libavutil/log.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+/* A key set is not longer (content.h), and neither is a key for the files. */
+#define KEYS_MAX_BYTES (1024 * 1024)
+#define OUTPUT_KEY_MAX_BYTES 4096
 
 typedef struct {
     gboolean json;
+    GError *error; /* why there are no keys */
 } Console;
 
 static void print_line(json_t *line)
@@ -38,6 +45,39 @@ static void on_progress(gpointer user, double done)
         print_line(json_pack("{s:f}", "progress", done));
 }
 
+/* ---- keys -------------------------------------------------------------------------------------------------------- */
+
+/* All that comes until the end, in locked memory; NULL with USAGE or INTERNAL. */
+static StenoSecret *read_secret(int fd, gsize max_bytes, const char *what, GError **error)
+{
+    g_autoptr(StenoSecret) buffer = steno_secret_new(NULL, max_bytes + 1);
+    gsize bytes = 0;
+    while (bytes <= max_bytes) {
+        ssize_t n = read(fd, steno_secret_buffer(buffer) + bytes, max_bytes + 1 - bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            steno_error_set(error, STENO_ERROR_USAGE, "reading %s: %s", what, g_strerror(errno));
+            return NULL;
+        }
+        if (n == 0)
+            return steno_secret_new(steno_secret_data(buffer), bytes);
+        bytes += (gsize)n;
+    }
+    steno_error_set(error, STENO_ERROR_USAGE, "reading %s: it is longer than %" G_GSIZE_FORMAT " bytes", what,
+                    max_bytes);
+    return NULL;
+}
+
+/* Asks on standard output, where there is a program; its answer, or what a person pipes in, is on standard input. */
+static StenoSecret *on_keys(gpointer user, const json_t *wanted)
+{
+    Console *console = user;
+    if (console->json)
+        print_line(json_pack("{s:O}", "keys_wanted", wanted));
+    return read_secret(STDIN_FILENO, KEYS_MAX_BYTES, "content keys from standard input", &console->error);
+}
+
 static void on_fault(gpointer user, const char *file, const char *words)
 {
     const Console *console = user;
@@ -52,7 +92,10 @@ static int assemble(Console *console, StenoAssembleOptions *options)
     g_autoptr(GError) error = NULL;
     options->progress = on_progress;
     options->user = console;
-    if (!steno_assemble(options, NULL, &error))
+    gboolean done = steno_assemble(options, NULL, &error);
+    if (console->error) /* it says more than that there was no key */
+        return fail(console, console->error);
+    if (!done)
         return fail(console, error);
     g_autofree char *name = steno_manifest_name(options->section);
     g_autofree char *path = g_build_filename(options->output, name, NULL);
@@ -72,10 +115,19 @@ static void on_problem(gpointer user, const char *words)
         printf("problem: %s\n", words);
 }
 
+static void on_note(gpointer user, const char *file, const char *words)
+{
+    const Console *console = user;
+    if (console->json)
+        print_line(json_pack("{s:{s:s, s:s}}", "note", "file", file, "message", words));
+    else
+        printf("note: %s %s\n", file, words);
+}
+
 static int verify(Console *console, const char *folder)
 {
     g_autoptr(GError) error = NULL;
-    const StenoVerifyEvents events = {.fault = on_fault, .problem = on_problem};
+    const StenoVerifyEvents events = {.fault = on_fault, .problem = on_problem, .note = on_note};
     if (!steno_verify(folder, &events, console, &error))
         return fail(console, error);
     if (console->json)
@@ -85,66 +137,136 @@ static int verify(Console *console, const char *folder)
     return 0;
 }
 
-static gboolean pick(const char *option, const char *value, const char *first, const char *second, int *choice,
-                     GError **error)
+/* ---- arguments --------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char *output, *outputs, *audio, *encrypt;
+    char **recipients;
+    gint section, output_key_fd;
+    gboolean join, keys, sealed;
+} Arguments;
+
+static void arguments_clear(Arguments *arguments)
 {
-    *choice = value && strcmp(value, second) == 0;
-    if (!value || *choice || strcmp(value, first) == 0)
+    g_free(arguments->output);
+    g_free(arguments->outputs);
+    g_free(arguments->audio);
+    g_free(arguments->encrypt);
+    g_strfreev(arguments->recipients);
+}
+
+/* The index of a word of a list, 0 when it was not given. */
+static gboolean pick(const char *option, const char *value, const char *const *words, int *choice, GError **error)
+{
+    *choice = 0;
+    for (int i = 0; value && words[i]; i++)
+        if (strcmp(value, words[i]) == 0) {
+            *choice = i;
+            return TRUE;
+        }
+    if (!value)
         return TRUE;
-    g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "%s is %s or %s, not %s", option, first, second, value);
-    return FALSE;
+    g_autofree char *lawful = g_strjoinv(", ", (char **)words);
+    return steno_error_set(error, STENO_ERROR_USAGE, "%s is one of %s, not %s", option, lawful, value);
+}
+
+static gboolean read_choices(const Arguments *arguments, StenoAssembleOptions *options, GError **error)
+{
+    static const char *const outputs[] = {"participant", "track", NULL}, *const audio[] = {"copy", "aac", NULL},
+                             *const encrypt[] = {"none", "cms", "cenc", NULL};
+    int by_track, aac, encryption;
+    if (!pick("--outputs", arguments->outputs, outputs, &by_track, error) ||
+        !pick("--audio", arguments->audio, audio, &aac, error) ||
+        !pick("--encrypt", arguments->encrypt, encrypt, &encryption, error))
+        return FALSE;
+    options->outputs = by_track ? STENO_OUTPUTS_TRACK : STENO_OUTPUTS_PARTICIPANT;
+    options->audio = aac ? STENO_AUDIO_AAC : STENO_AUDIO_COPY;
+    options->encryption = encryption == 0 ? STENO_OUTPUT_PLAIN : encryption == 1 ? STENO_OUTPUT_CMS : STENO_OUTPUT_CENC;
+    if ((encryption == 1) != (arguments->recipients != NULL) || (encryption == 2) != (arguments->output_key_fd >= 0))
+        return steno_error_set(error, STENO_ERROR_USAGE,
+                               "--recipient is for --encrypt cms, --output-key-fd for --encrypt cenc");
+    if (arguments->section < 0 || (arguments->section > 0 && arguments->join))
+        return steno_error_set(error, STENO_ERROR_USAGE, "--section is a number from 1, and not with --join");
+    return TRUE;
+}
+
+static int run_assemble(Console *console, const Arguments *arguments, const char *capture)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoSecret) output_key = NULL;
+    StenoAssembleOptions options = {
+        .capture = capture,
+        .output = arguments->output,
+        .join = arguments->join,
+        .keys = arguments->keys ? on_keys : NULL,
+        .sealed = arguments->sealed,
+        .recipients = (const char *const *)arguments->recipients,
+    };
+    if (!read_choices(arguments, &options, &error))
+        return fail(console, error);
+    options.section = (guint)arguments->section;
+    if (arguments->output_key_fd >= 0) {
+        output_key = read_secret(arguments->output_key_fd, OUTPUT_KEY_MAX_BYTES, "the output key", &error);
+        if (!output_key)
+            return fail(console, error);
+        options.output_key = output_key;
+    }
+    return assemble(console, &options);
+}
+
+static gboolean parse(Arguments *arguments, Console *console, int *argc, char ***argv, GError **error)
+{
+    const GOptionEntry entries[] = {
+        {"output", 0, 0, G_OPTION_ARG_FILENAME, &arguments->output, "folder for the files and manifest.json", "DIR"},
+        {"outputs", 0, 0, G_OPTION_ARG_STRING, &arguments->outputs, "one file a participant (default) or a track",
+         "participant|track"},
+        {"audio", 0, 0, G_OPTION_ARG_STRING, &arguments->audio, "sound as sent (default), or as AAC", "copy|aac"},
+        {"section", 0, 0, G_OPTION_ARG_INT, &arguments->section,
+         "only this section, from 1 (default: what is left for the end)", "N"},
+        {"join", 0, 0, G_OPTION_ARG_NONE, &arguments->join, "all sections in one, as if nothing had been rotated",
+         NULL},
+        {"keys", 0, 0, G_OPTION_ARG_NONE, &arguments->keys,
+         "read content keys (a key set) from standard input when something is sealed", NULL},
+        {"sealed", 0, 0, G_OPTION_ARG_NONE, &arguments->sealed, "what cannot be decrypted is meant to stay sealed",
+         NULL},
+        {"encrypt", 0, 0, G_OPTION_ARG_STRING, &arguments->encrypt, "encrypt the files for storage", "none|cms|cenc"},
+        {"recipient", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->recipients,
+         "cms: certificate of who may read them, PEM (repeatable)", "FILE"},
+        {"output-key-fd", 0, 0, G_OPTION_ARG_INT, &arguments->output_key_fd,
+         "cenc: read KID:KEY from this file descriptor", "N"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &console->json, "tell all as JSON lines", NULL},
+        {NULL},
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("assemble CAPTURE --output DIR | verify DIR");
+    g_option_context_set_summary(context, "Makes finished files of a capture, or checks those of a recording.");
+    g_option_context_add_main_entries(context, entries, NULL);
+    g_autoptr(GError) cause = NULL;
+    return g_option_context_parse(context, argc, argv, &cause) ||
+           steno_error_set(error, STENO_ERROR_USAGE, "%s", cause->message);
 }
 
 int main(int argc, char **argv)
 {
-    g_autofree char *output = NULL, *outputs = NULL, *audio = NULL;
-    gint section = 0;
-    gboolean join = FALSE;
+    Arguments arguments = {.output_key_fd = -1};
     Console console = {0};
-    const GOptionEntry entries[] = {
-        {"output", 0, 0, G_OPTION_ARG_FILENAME, &output, "folder for the files and manifest.json", "DIR"},
-        {"outputs", 0, 0, G_OPTION_ARG_STRING, &outputs, "one file a participant (default) or a track",
-         "participant|track"},
-        {"audio", 0, 0, G_OPTION_ARG_STRING, &audio, "sound as sent (default), or as AAC", "copy|aac"},
-        {"section", 0, 0, G_OPTION_ARG_INT, &section, "only this section, from 1 (default: what is left for the end)",
-         "N"},
-        {"join", 0, 0, G_OPTION_ARG_NONE, &join, "all sections in one, as if nothing had been rotated", NULL},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &console.json, "tell all as JSON lines", NULL},
-        {NULL},
-    };
+    g_autoptr(GError) error = NULL;
     setlocale(LC_ALL, "");
+    steno_secret_protect_process();
     (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk, not a death */
     av_log_set_level(AV_LOG_FATAL);
-    g_autoptr(GOptionContext) context = g_option_context_new("assemble CAPTURE --output DIR | verify DIR");
-    g_option_context_set_summary(context, "Makes finished files of a capture, or checks those of a recording.");
-    g_option_context_add_main_entries(context, entries, NULL);
-    g_autoptr(GError) error = NULL;
-    int by_track = 0, aac = 0;
-    if (!g_option_context_parse(context, &argc, &argv, &error)) {
-        g_autoptr(GError) usage = g_error_new(STENO_ERROR, STENO_ERROR_USAGE, "%s", error->message);
-        return fail(&console, usage);
-    }
-    if (!pick("--outputs", outputs, "participant", "track", &by_track, &error) ||
-        !pick("--audio", audio, "copy", "aac", &aac, &error))
-        return fail(&console, error);
-    if (section < 0 || (section > 0 && join)) {
-        error = g_error_new(STENO_ERROR, STENO_ERROR_USAGE, "--section is a number from 1, and not with --join");
-        return fail(&console, error);
-    }
-    if (argc == 3 && strcmp(argv[1], "assemble") == 0 && output) {
-        StenoAssembleOptions options = {
-            .capture = argv[2],
-            .output = output,
-            .section = (guint)section,
-            .join = join,
-            .outputs = by_track ? STENO_OUTPUTS_TRACK : STENO_OUTPUTS_PARTICIPANT,
-            .audio = aac ? STENO_AUDIO_AAC : STENO_AUDIO_COPY,
-        };
-        return assemble(&console, &options);
-    }
-    if (argc == 3 && strcmp(argv[1], "verify") == 0 && !output)
-        return verify(&console, argv[2]);
-    error = g_error_new(STENO_ERROR, STENO_ERROR_USAGE,
+    int code;
+    if (!parse(&arguments, &console, &argc, &argv, &error)) {
+        code = fail(&console, error);
+    } else if (argc == 3 && strcmp(argv[1], "assemble") == 0 && arguments.output) {
+        code = run_assemble(&console, &arguments, argv[2]);
+    } else if (argc == 3 && strcmp(argv[1], "verify") == 0 && !arguments.output) {
+        code = verify(&console, argv[2]);
+    } else {
+        steno_error_set(&error, STENO_ERROR_USAGE,
                         "usage: steno-assemble assemble CAPTURE --output DIR, or verify DIR; see --help");
-    return fail(&console, error);
+        code = fail(&console, error);
+    }
+    arguments_clear(&arguments);
+    g_clear_error(&console.error);
+    return code;
 }

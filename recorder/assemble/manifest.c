@@ -1,5 +1,7 @@
 #include "manifest.h"
 
+#include "scratch.h"
+
 #include "steno/assemble.h"
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
@@ -176,6 +178,39 @@ json_t *manifest_output(const Model *model, const PlanOutput *output, const MuxR
     return row;
 }
 
+json_t *manifest_sealed_output(const char *file, guint section, gint64 bytes, const char *sha256)
+{
+    json_t *row = json_object();
+    set_string(row, "file", file);
+    set_string(row, "kind", MANIFEST_KIND_SEALED);
+    if (section)
+        set_integer(row, "section", section);
+    set_integer(row, "size_bytes", (guint64)bytes);
+    set_string(row, "sha256", sha256);
+    return row;
+}
+
+gboolean manifest_is_sealed(const json_t *output)
+{
+    return json_object_get(output, "kind") != NULL;
+}
+
+gboolean manifest_has_media(const json_t *outputs)
+{
+    size_t i;
+    const json_t *output;
+    json_array_foreach (outputs, i, output)
+        if (!manifest_is_sealed(output))
+            return TRUE;
+    return FALSE;
+}
+
+const char *manifest_state(const json_t *outputs, gboolean sealed_is_all)
+{
+    gboolean something = manifest_has_media(outputs) || (sealed_is_all && json_array_size(outputs) > 0);
+    return something ? "completed" : "failed";
+}
+
 /* ---- the recording ----------------------------------------------------------------------------------------------- */
 
 static json_t *parts_of(const Model *model)
@@ -220,7 +255,7 @@ static json_t *labels_of(const Model *model)
     return row;
 }
 
-static json_t *recording_of(const Model *model, gboolean something)
+static json_t *recording_of(const Model *model, const char *state)
 {
     gint64 ended_us = model->zero_us;
     for (guint i = 0; i < model->parts->len; i++)
@@ -235,7 +270,7 @@ static json_t *recording_of(const Model *model, gboolean something)
     manifest_set_time(row, "zero", model->zero_us);
     manifest_set_time(row, "ended", ended_us);
     set_integer(row, "duration_us", (guint64)(ended_us - model->zero_us));
-    set_string(row, "state", something ? "completed" : "failed");
+    set_string(row, "state", state);
     set_string(row, "end_reason", model->end_reason && *model->end_reason ? model->end_reason : "recorder-lost");
     json_object_set_new(row, "error", error_of(model));
     json_object_set_new(row, "parts", parts_of(model));
@@ -279,6 +314,10 @@ static json_t *gap_row(guint part, const ModelTrack *track, const ModelGap *gap)
     if (gap->packets > 0) {
         json_object_set_new(row, "first_seq", json_integer(gap->first_seq));
         json_object_set_new(row, "last_seq", json_integer(gap->last_seq));
+    }
+    if (track && (gap->cause == STENO_GAP_NO_KEY || gap->cause == STENO_GAP_BAD_KEY)) {
+        set_string(row, "participant", track->participant->id);
+        json_object_set_new(row, "kid", gap->has_kid ? json_sprintf("%" G_GUINT64_FORMAT, gap->kid) : json_null());
     }
     return row;
 }
@@ -341,12 +380,33 @@ static json_t *gaps_of(const Model *model, const json_t *tracks)
     return gaps;
 }
 
-json_t *manifest_build(const Model *model, json_t *tracks, json_t *outputs)
+/* How the channel was encrypted; null: it was not. */
+static json_t *content_of(const Model *model, const json_t *outputs)
+{
+    const json_t *content = json_object_get(model->recording, "content");
+    const char *format = json_string_value(json_object_get(content, "format"));
+    const char *unit = json_string_value(json_object_get(content, "unit"));
+    if (!format)
+        return json_null();
+    gboolean sealed = FALSE;
+    size_t i;
+    const json_t *output;
+    json_array_foreach (outputs, i, output)
+        sealed |= manifest_is_sealed(output);
+    json_t *row = json_object();
+    set_string(row, "format", format);
+    set_string(row, "unit", g_strcmp0(unit, "packet") == 0 ? "packet" : "frame");
+    json_object_set_new(row, "sealed", json_boolean(sealed));
+    return row;
+}
+
+json_t *manifest_build(const Model *model, json_t *tracks, json_t *outputs, gboolean sealed_is_all)
 {
     json_t *manifest = json_object();
     set_integer(manifest, "schema_version", MANIFEST_SCHEMA_VERSION);
     json_object_set_new(manifest, "program", json_pack("{s:s, s:s}", "name", "steno", "version", STENO_VERSION));
-    json_object_set_new(manifest, "recording", recording_of(model, json_array_size(outputs) > 0));
+    json_object_set_new(manifest, "recording", recording_of(model, manifest_state(outputs, sealed_is_all)));
+    json_object_set_new(manifest, "content", content_of(model, outputs));
     json_object_set_new(manifest, "participants", participants_of(model));
     json_object_set_new(manifest, "tracks", tracks);
     json_object_set_new(manifest, "gaps", gaps_of(model, tracks));
@@ -368,7 +428,7 @@ char *steno_manifest_name(guint section)
 gboolean manifest_write(const char *folder, const char *name, const json_t *manifest, GError **error)
 {
     g_autofree char *path = g_build_filename(folder, name, NULL);
-    g_autofree char *temporary = g_strdup_printf("%s/%s%s", folder, MUX_TEMPORARY_PREFIX, name);
+    g_autofree char *temporary = g_strdup_printf("%s/%s%s", folder, SCRATCH_PREFIX, name);
     char *text = json_dumps(manifest, JSON_INDENT(2));
     g_autofree char *whole = g_strconcat(text, "\n", NULL);
     free(text);

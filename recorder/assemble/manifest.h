@@ -12,6 +12,7 @@
 #define MANIFEST_FILE "manifest.json"
 #define MANIFEST_SCHEMA_VERSION 1
 #define MANIFEST_SHA256_BYTES 65 /* in hex, with its NUL */
+#define MANIFEST_KIND_SEALED "sealed"
 #define MANIFEST_MAX_BYTES (256 * 1024 * 1024)
 
 /* One object of "tracks": what was captured. */
@@ -20,9 +21,15 @@ json_t *manifest_track(const TrackScan *scan);
 /* One object of "outputs": what was written. */
 json_t *manifest_output(const Model *model, const PlanOutput *output, const MuxResult *result, const char *file,
                         gint64 bytes, const char *sha256);
+/* …and what stayed sealed. */
+json_t *manifest_sealed_output(const char *file, guint section, gint64 bytes, const char *sha256);
+/* Is it one of the latter? */
+gboolean manifest_is_sealed(const json_t *output);
+gboolean manifest_has_media(const json_t *outputs);
 
-/* The whole; takes the references to tracks and outputs (arrays). */
-json_t *manifest_build(const Model *model, json_t *tracks, json_t *outputs);
+/* The whole; takes the references to tracks and outputs (arrays). sealed_is_all: outputs that are sealed are all that
+ * is wanted, and no failure. */
+json_t *manifest_build(const Model *model, json_t *tracks, json_t *outputs, gboolean sealed_is_all);
 
 /* A wall-clock time, twice: for people, and exact. Null where it is not known (0). */
 void manifest_set_time(json_t *object, const char *name, gint64 wall_us);
@@ -50,7 +57,10 @@ void manifest_set_section(json_t *manifest, const StenoCaptureSection *section);
  * Makes the last section's manifest (one without outputs and tracks, when nothing of it is left to be assembled) that
  * of the whole. stored: those of the sections before, in order. sections: all, of StenoCaptureSection.
  */
-void manifest_merge(json_t *last, const json_t *stored, const GArray *sections);
+void manifest_merge(json_t *last, const json_t *stored, const GArray *sections, gboolean sealed_is_all);
+
+/* "completed" or "failed". Static. */
+const char *manifest_state(const json_t *outputs, gboolean sealed_is_all);
 
 /* Does the whole say all that the section's manifest says? VERIFY_FAILED. */
 gboolean manifest_agrees(const json_t *whole, const json_t *section, GError **error);

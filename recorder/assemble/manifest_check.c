@@ -19,6 +19,7 @@ typedef enum {
     STRINGS, /* arrays */
     WORDS,
     OBJECTS,
+    OUTPUTS, /* objects: media, or what stayed sealed */
 } Kind;
 
 enum { NULLABLE = 1, OPTIONAL = 2 };
@@ -57,8 +58,11 @@ static const char *const container_words[] = {"webm", "mp4", "m4a", "mkv", "mka"
 static const char *const codec_words[] = {"opus", "pcmu", "pcma", "vp8", "vp9", "h264", "h265", "av1", NULL};
 static const char *const stream_codec_words[] = {"opus", "pcmu", "pcma", "vp8", "vp9",
                                                  "h264", "h265", "av1",  "aac", NULL};
-static const char *const cause_words[] = {"lost",         "no-keyframe", "damaged", "overflow",
-                                          "disconnected", "recorder",    "paused",  NULL};
+static const char *const cause_words[] = {"lost",     "no-keyframe", "damaged", "overflow", "disconnected",
+                                          "recorder", "paused",      "no-key",  "bad-key",  NULL};
+static const char *const unit_words[] = {"frame", "packet", NULL};
+static const char *const method_words[] = {"cms", "cenc", NULL};
+static const char *const sealed_words[] = {MANIFEST_KIND_SEALED, NULL};
 
 static const Rule program_rules[] = {
     {"name", WORD, 0, program_words},
@@ -157,6 +161,8 @@ static const Rule gap_rules[] = {
     COUNT("frames"),
     {"first_seq", INTEGER, OPTIONAL, NULL, NULL, -MODEL_RTP_MAX, MODEL_RTP_MAX},
     {"last_seq", INTEGER, OPTIONAL, NULL, NULL, -MODEL_RTP_MAX, MODEL_RTP_MAX},
+    {"participant", STRING, OPTIONAL},
+    {"kid", STRING, OPTIONAL | NULLABLE},
     {NULL},
 };
 static const Rule stream_rules[] = {
@@ -172,6 +178,28 @@ static const Rule stream_rules[] = {
     COUNT("end_us"),
     {NULL},
 };
+static const Rule encryption_rules[] = {
+    {"method", WORD, 0, method_words},
+    {"recipients", STRINGS, OPTIONAL},
+    {"plain_size_bytes", INTEGER, OPTIONAL, NULL, NULL, 0, MODEL_TIME_MAX_US},
+    {"plain_sha256", SHA256, OPTIONAL},
+    {"kid", STRING, OPTIONAL},
+    {NULL},
+};
+static const Rule sealed_rules[] = {
+    {"file", NAME},
+    {"kind", WORD, 0, sealed_words},
+    {"section", INTEGER, OPTIONAL, NULL, NULL, 1, G_MAXINT32},
+    COUNT("size_bytes"),
+    {"sha256", SHA256},
+    {NULL},
+};
+static const Rule content_rules[] = {
+    {"format", STRING},
+    {"unit", WORD, 0, unit_words},
+    {"sealed", BOOLEAN},
+    {NULL},
+};
 static const Rule output_rules[] = {
     {"file", NAME},
     {"participant", STRING},
@@ -182,16 +210,18 @@ static const Rule output_rules[] = {
     {"sha256", SHA256},
     COUNT("duration_us"),
     {"streams", OBJECTS, 0, NULL, stream_rules},
+    {"encryption", OBJECT, OPTIONAL, NULL, encryption_rules},
     {NULL},
 };
 static const Rule manifest_rules[] = {
     NUMBER("schema_version", MANIFEST_SCHEMA_VERSION, MANIFEST_SCHEMA_VERSION),
     {"program", OBJECT, 0, NULL, program_rules},
     {"recording", OBJECT, 0, NULL, recording_rules},
+    {"content", OBJECT, OPTIONAL | NULLABLE, NULL, content_rules},
     {"participants", OBJECTS, 0, NULL, participant_rules},
     {"tracks", OBJECTS, 0, NULL, track_rules},
     {"gaps", OBJECTS, 0, NULL, gap_rules},
-    {"outputs", OBJECTS, 0, NULL, output_rules},
+    {"outputs", OUTPUTS, 0, NULL, output_rules},
     {"problems", STRINGS},
     {NULL},
 };
@@ -278,7 +308,8 @@ static gboolean check_array(Check *check, const json_t *array, const Rule *rule)
     json_t *value;
     json_array_foreach (array, i, value) {
         g_string_append_printf(check->pointer, "/%zu", i);
-        if (!(rule->kind == OBJECTS ? check_object(check, value, rule->members) : check_scalar(check, value, rule)))
+        const Rule *members = rule->kind == OUTPUTS && manifest_is_sealed(value) ? sealed_rules : rule->members;
+        if (!(rule->kind >= OBJECTS ? check_object(check, value, members) : check_scalar(check, value, rule)))
             return FALSE;
         g_string_truncate(check->pointer, length);
     }

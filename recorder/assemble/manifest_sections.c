@@ -128,7 +128,7 @@ static void add_seam_gaps(json_t *gaps, const json_t *parts, const GArray *secti
     }
 }
 
-static void merge_recording(json_t *recording, const json_t *stored, const GArray *sections, gboolean something)
+static void merge_recording(json_t *recording, const json_t *stored, const GArray *sections, const char *state)
 {
     gint64 zero_us = integer(recording, "zero_us"), ended_us = integer(recording, "ended_us");
     size_t i;
@@ -137,7 +137,7 @@ static void merge_recording(json_t *recording, const json_t *stored, const GArra
         ended_us = MAX(ended_us, integer(json_object_get(manifest, "recording"), "ended_us"));
     manifest_set_time(recording, "ended", ended_us);
     json_object_set_new(recording, "duration_us", json_integer(MAX(ended_us - zero_us, 0)));
-    json_object_set_new(recording, "state", json_string(something ? "completed" : "failed"));
+    json_object_set_new(recording, "state", json_string(state));
     for (guint s = 0; s < sections->len; s++) {
         const StenoCaptureSection *section = &g_array_index(sections, StenoCaptureSection, s);
         gint64 begin_us = section->begin_wall_us ? section->begin_wall_us : zero_us;
@@ -146,7 +146,18 @@ static void merge_recording(json_t *recording, const json_t *stored, const GArra
     json_object_set_new(recording, "sections", rows);
 }
 
-void manifest_merge(json_t *last, const json_t *stored, const GArray *sections)
+/* Some of the whole is sealed when some of a section is. */
+static void merge_content(json_t *last, const json_t *stored)
+{
+    json_t *content = json_object_get(last, "content");
+    size_t i;
+    json_t *manifest;
+    json_array_foreach (stored, i, manifest)
+        if (json_is_object(content) && json_is_true(json_object_get(json_object_get(manifest, "content"), "sealed")))
+            json_object_set_new(content, "sealed", json_true());
+}
+
+void manifest_merge(json_t *last, const json_t *stored, const GArray *sections, gboolean sealed_is_all)
 {
     json_t *recording = json_object_get(last, "recording");
     json_t *participants = whole_participants(last, stored);
@@ -161,7 +172,8 @@ void manifest_merge(json_t *last, const json_t *stored, const GArray *sections)
     put_before(recording, "parts", parts);
     json_decref(parts);
     add_seam_gaps(json_object_get(last, "gaps"), json_object_get(recording, "parts"), sections);
-    merge_recording(recording, stored, sections, json_array_size(json_object_get(last, "outputs")) > 0);
+    merge_content(last, stored);
+    merge_recording(recording, stored, sections, manifest_state(json_object_get(last, "outputs"), sealed_is_all));
 }
 
 /* ---- agreeing ---------------------------------------------------------------------------------------------------- */

@@ -9,6 +9,11 @@
 /* A recording.json or events.jsonl larger than this is not ours. */
 #define RECORDING_MAX_BYTES (1024 * 1024)
 
+static void file_clear(gpointer data)
+{
+    g_free(((ModelFile *)data)->opened);
+}
+
 static void track_free(gpointer data)
 {
     ModelTrack *track = data;
@@ -120,15 +125,22 @@ ModelTrack *model_track(Model *model, ModelPart *part, guint number)
     track->gaps = g_array_new(FALSE, FALSE, sizeof(ModelGap));
     track->mutes = g_array_new(FALSE, FALSE, sizeof(ModelMute));
     track->files = g_array_new(FALSE, FALSE, sizeof(ModelFile));
+    g_array_set_clear_func(track->files, file_clear);
     g_ptr_array_add(model->tracks, track);
     g_ptr_array_add(part->tracks, track);
     g_hash_table_insert(model->tracks_by_key, g_memdup2(&key, sizeof key), track);
     return track;
 }
 
+char *model_file_name(const ModelTrack *track, const ModelFile *file)
+{
+    return g_strdup_printf("part-%04u/track-%04u.%u.mkv", file->part, track->number, file->number);
+}
+
 char *model_file_path(const Model *model, const ModelTrack *track, const ModelFile *file)
 {
-    return g_strdup_printf("%s/part-%04u/track-%04u.%u.mkv", model->folder, file->part, track->number, file->number);
+    g_autofree char *name = model_file_name(track, file);
+    return file->opened ? g_strdup(file->opened) : g_build_filename(model->folder, name, NULL);
 }
 
 /* ---- the folders ------------------------------------------------------------------------------------------------- */
@@ -187,6 +199,12 @@ static gboolean begins_early(const char *text, gsize bytes)
     return early;
 }
 
+/* A capture that was put together of what stayed sealed: parts of which nothing did are not there. */
+static gboolean is_partial(const Model *model)
+{
+    return json_is_true(json_object_get(model->recording, MODEL_PARTIAL));
+}
+
 /*
  * The part that this one is told as: where parts are joined, the one before goes on when only a rotation lies between
  * them, and the rotations leave no hole in the numbers, so that all is as if there had been none.
@@ -196,7 +214,8 @@ static ModelPart *part_told(Model *model, guint number, const char *text, gsize 
     ModelPart *before = model->parts->len ? model->parts->pdata[model->parts->len - 1] : NULL;
     if (!model->scope.join)
         return model_part(model, number);
-    if (!before || !before->rotated || begins_early(text, bytes))
+    gboolean follows = before && before->rotated && (!is_partial(model) || number == before->last_folder + 1);
+    if (!follows || begins_early(text, bytes))
         return model_part(model, number - model->rotations);
     model->rotations++;
     before->clean = before->rotated = FALSE;

@@ -16,6 +16,9 @@
 #define MODEL_TIME_MAX_US (G_GINT64_CONSTANT(1) << 52) /* the year 2112: later times are garbage */
 #define MODEL_RTP_MAX (G_GINT64_CONSTANT(1) << 52)     /* 1,500 years at 90 kHz */
 
+/* In recording.json of a capture that unpack.c made. */
+#define MODEL_PARTIAL "partial"
+
 typedef struct {
     gint64 from_us, until_us; /* wall; 0: not told */
 } ModelInterval;
@@ -42,6 +45,8 @@ typedef struct {
     guint64 packets, frames;
     gint64 rtp_ts, until_rtp_ts;
     gint64 from_us, until_us;
+    gboolean has_kid; /* no-key, bad-key: the key id of the frames could be read */
+    guint64 kid;
 } ModelGap;
 
 typedef struct {
@@ -51,6 +56,7 @@ typedef struct {
 /* A file of a track. Of a part of its own where parts are joined. */
 typedef struct {
     guint part, number;
+    char *opened; /* it was sealed: where what could be opened of it is; NULL: it is read as it is */
 } ModelFile;
 
 typedef struct ModelParticipant ModelParticipant;
@@ -132,7 +138,9 @@ void model_problem(Model *model, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void model_paused(ModelPart *part, gint64 from_us, gint64 until_us);
 /* Widens a part's time to hold this one. */
 void model_part_saw(ModelPart *part, gint64 wall_us);
-/* <folder>/part-NNNN/track-NNNN.N.mkv. Caller frees. */
+/* part-NNNN/track-NNNN.N.mkv, as the capture has it. Caller frees. */
+char *model_file_name(const ModelTrack *track, const ModelFile *file);
+/* Its path, or what was opened of it. Caller frees. */
 char *model_file_path(const Model *model, const ModelTrack *track, const ModelFile *file);
 
 #endif

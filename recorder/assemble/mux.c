@@ -1,6 +1,7 @@
 #include "mux.h"
 
 #include "feed.h"
+#include "scratch.h"
 #include "stream.h"
 
 #include "steno/base/error.h"
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <libavutil/opt.h>
 #include <unistd.h>
 
 typedef struct {
@@ -16,6 +18,7 @@ typedef struct {
     AVPacket **waiting; /* the next packet of each; size 0: the end */
     gint64 *last_dts;   /* of each, in the container's time base */
     char *path;
+    const MuxCenc *cenc; /* or NULL */
     gboolean header;
 } Mux;
 
@@ -70,10 +73,25 @@ static gboolean add_streams(Mux *mux, Model *model, const PlanOutput *output, GE
     return TRUE;
 }
 
+static gboolean set_cenc(Mux *mux, GError **error)
+{
+    void *muxer = mux->context->priv_data;
+    int code = av_opt_set(muxer, "encryption_scheme", "cenc-aes-ctr", 0);
+    if (code >= 0)
+        code = av_opt_set_bin(muxer, "encryption_key", mux->cenc->key, MUX_CENC_BYTES, 0);
+    if (code >= 0)
+        code = av_opt_set_bin(muxer, "encryption_kid", mux->cenc->kid, MUX_CENC_BYTES, 0);
+    return code >= 0 || av_failed(code, error, mux->path, "encrypting");
+}
+
 static gboolean start(Mux *mux, const PlanOutput *output, GError **error)
 {
-    mux->context->flags |=
-        AVFMT_FLAG_BITEXACT;                  /* no dates, no random ids, no version: same capture in, same bytes out */
+    /* No dates, no random ids, no version: same capture in, same bytes out. Under a key it must not be so: a counter
+     * that begins at zero in each file and stream is one keystream for all of them. */
+    if (!mux->cenc)
+        mux->context->flags |= AVFMT_FLAG_BITEXACT;
+    else if (!set_cenc(mux, error))
+        return FALSE;
     mux->context->url = av_strdup(mux->path); /* faststart opens it again to read */
     int code = avio_open(&mux->context->pb, mux->path, AVIO_FLAG_WRITE);
     if (code < 0)
@@ -196,9 +214,11 @@ static gboolean prove(const Mux *mux, const MuxResult *result, GError **error)
     if (code < 0)
         return av_failed(code, error, mux->path, "reading back");
     g_autofree guint64 *packets = g_new0(guint64, result->n_streams + 1);
+    guint64 clear = 0;
     AVPacket *packet = av_packet_alloc();
     while ((code = av_read_frame(input, packet)) >= 0) {
         packets[MIN((guint)packet->stream_index, result->n_streams)]++;
+        clear += !av_packet_get_side_data(packet, AV_PKT_DATA_ENCRYPTION_INFO, NULL);
         av_packet_unref(packet);
     }
     av_packet_free(&packet);
@@ -211,6 +231,11 @@ static gboolean prove(const Mux *mux, const MuxResult *result, GError **error)
                         mux->path, i, packets[i], result->streams[i].packets);
             return FALSE;
         }
+    if (mux->cenc && clear > 0) {
+        g_set_error(error, STENO_ERROR, STENO_ERROR_INTERNAL,
+                    "reading back %s: %" G_GUINT64_FORMAT " packets are not encrypted", mux->path, clear);
+        return FALSE;
+    }
     return TRUE;
 }
 
@@ -234,14 +259,15 @@ static void mux_clear(Mux *mux, guint n_streams)
     g_free(mux->path);
 }
 
-gboolean mux_write(Model *model, const PlanOutput *output, const char *folder, const char *name, MuxProgress progress,
-                   gpointer user, MuxResult *result, GError **error)
+gboolean mux_write(Model *model, const PlanOutput *output, const MuxCenc *cenc, const char *folder, const char *name,
+                   MuxProgress progress, gpointer user, MuxResult *result, GError **error)
 {
     guint n = output->streams->len;
-    Mux mux = {.feeds = g_ptr_array_new_with_free_func(feed_free),
+    Mux mux = {.cenc = cenc,
+               .feeds = g_ptr_array_new_with_free_func(feed_free),
                .waiting = g_new0(AVPacket *, n),
                .last_dts = g_new(gint64, n)};
-    g_autofree char *temporary = g_strconcat(MUX_TEMPORARY_PREFIX, name, NULL);
+    g_autofree char *temporary = g_strconcat(SCRATCH_PREFIX, name, NULL);
     g_autofree char *path = g_build_filename(folder, name, NULL);
     mux.path = g_build_filename(folder, temporary, NULL);
     for (guint i = 0; i < n; i++) {

@@ -138,7 +138,7 @@ static void scan_file(Model *model, TrackScan *scan, guint index)
     const ModelTrack *track = scan->track;
     const ModelFile *file = &g_array_index(track->files, ModelFile, index);
     g_autofree char *path = model_file_path(model, track, file);
-    const char *name = path + strlen(model->folder) + 1;
+    g_autofree char *name = model_file_name(track, file);
     g_autoptr(StenoCaptureReader) reader = steno_capture_reader_open(path, NULL);
     if (!reader) {
         model_problem(model, "%s cannot be read", name);

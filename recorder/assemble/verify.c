@@ -115,6 +115,27 @@ static void check_media(Verification *verification, const char *file, const char
     avformat_close_input(&input);
 }
 
+/* What cannot be opened here is as it was stored: more cannot be said of it without keys. */
+static void tell_unopened(const Verification *verification, const char *file, const char *why)
+{
+    if (verification->events->note)
+        verification->events->note(verification->user, file, why);
+}
+
+static void check_inside(Verification *verification, const char *file, const char *path, const json_t *output)
+{
+    const char *method = string(json_object_get(output, "encryption"), "method");
+    if (manifest_is_sealed(output))
+        tell_unopened(verification, file, "is sealed: only its size and its SHA-256 were checked");
+    else if (g_strcmp0(method, "cms") == 0)
+        tell_unopened(verification, file,
+                      "is encrypted for its recipients: only its size and its SHA-256 were checked");
+    else
+        check_media(verification, file, path, output);
+    if (g_strcmp0(method, "cenc") == 0)
+        tell_unopened(verification, file, "is encrypted: its packets were counted, and not decoded");
+}
+
 static void check_output(Verification *verification, const json_t *output)
 {
     const char *file = string(output, "file");
@@ -136,7 +157,7 @@ static void check_output(Verification *verification, const json_t *output)
              integer(output, "size_bytes"));
     else if (strcmp(sha256, string(output, "sha256")) != 0)
         tell(verification, file, "is not what was written: its SHA-256 differs");
-    check_media(verification, file, path, output);
+    check_inside(verification, file, path, output);
 }
 
 static void check_outputs(Verification *verification, const json_t *outputs)
