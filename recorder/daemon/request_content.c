@@ -169,7 +169,9 @@ gboolean request_content_check_keys(const Request *request, GError **error)
         return TRUE;
     g_autoptr(StenoContentKeys) keys =
         steno_content_keys_parse(steno_content_format(request->content), steno_secret_text(request->key_set),
-                                 steno_secret_bytes(request->key_set), KEYS_POINTER, error);
+                                 steno_secret_bytes(request->key_set), "the request", error);
+    if (!keys)
+        g_prefix_error(error, KEYS_POINTER ": ");
     return keys != NULL;
 }
 

@@ -212,12 +212,128 @@ static void test_ceilings(void **state)
     end(&world);
 }
 
+/* Told with its participant, shown for as long as it is so. */
+static void test_undecryptable(void **state)
+{
+    World world;
+    (void)state;
+    begin(&world, NULL);
+    event(&world, 1, 0, "'event': 'track_added', 'track': 2, 'participant': '7', 'kind': 'video', 'codec': 'vp8'");
+    event(&world, 1, 1,
+          "'event': 'undecryptable', 'track': 2, 'kid': '18446744073709551615', 'cause': 'no-key', "
+          "'since': 1795000001000000");
+    assert_string_equal(json_string_value(json_object_get(world.last, "participant")), "7");
+    assert_string_equal(json_string_value(json_object_get(world.last, "since")), "2026-11-18T11:06:41.000Z");
+    event(&world, 1, 2,
+          "'event': 'undecryptable', 'track': 2, 'participant': '7', 'kid': null, 'cause': 'bad-key', "
+          "'since': 1795000002000000");
+    event(&world, 1, 2,
+          "'event': 'undecryptable', 'track': 3, 'participant': '8', 'kid': '0', 'cause': 'no-key', "
+          "'since': 1795000002000000");
+    event(&world, 1, 2,
+          "'event': 'undecryptable', 'track': 3, 'participant': '8', 'kid': '0', 'cause': 'no-key', "
+          "'since': 1795000002000000");
+    told(&world, "undecryptable undecryptable undecryptable undecryptable");
+    assert_int_equal(model_undecryptable_tracks(world.model), 2);
+    event(&world, 1, 3, "'event': 'stats', 'frames': 5, 'sealed': 4");
+    json_t *detail = detail_of(&world), *content = model_content(detail);
+    assert_true(json_is_true(json_object_get(content, "sealed")));
+    assert_int_equal(json_array_size(json_object_get(content, "undecryptable")), 3);
+    assert_string_equal(text_at(content, "undecryptable", 0, "kid"), "18446744073709551615");
+    assert_null(text_at(content, "undecryptable", 1, "kid"));
+    assert_int_equal(model_count(world.model, "sealed"), 4);
+    /* The next stenod knows it, too. */
+    Model *next = model_new(detail);
+    assert_int_equal(model_undecryptable_tracks(next), 2);
+    model_free(next);
+    json_decref(content);
+    json_decref(detail);
+    /* In a section that was begun by rotation, tracks have their numbers still. */
+    event(&world, 2, 4,
+          "'event': 'decryptable', 'track': 2, 'participant': '7', 'since': 1795000001000000, "
+          "'frames': 90");
+    told(&world, "decryptable");
+    assert_int_equal(json_integer_value(json_object_get(world.last, "frames")), 90);
+    assert_int_equal(model_undecryptable_tracks(world.model), 1);
+    event(&world, 2, 5, "'event': 'track_removed', 'track': 3");
+    assert_int_equal(model_undecryptable_tracks(world.model), 0);
+    end(&world);
+}
+
+/* Another recorder tells it anew; and what has ended is not so "now". */
+static void test_undecryptable_ends(void **state)
+{
+    const char *one = "'event': 'undecryptable', 'track': 1, 'participant': '7', 'kid': '0', 'cause': 'no-key'";
+    static const char *const ends[] = {"'event': 'state', 'state': 'recording'", "'event': 'ended'"};
+    (void)state;
+    for (guint i = 0; i < G_N_ELEMENTS(ends); i++) {
+        World world;
+        begin(&world, NULL);
+        event(&world, 1, 0, one);
+        assert_int_equal(model_undecryptable_tracks(world.model), 1);
+        event(&world, 2, 1, ends[i]);
+        assert_int_equal(model_undecryptable_tracks(world.model), 0);
+        end(&world);
+    }
+}
+
+/* The assembly had the keys, or had not: its manifest knows. */
+static void test_sealed(void **state)
+{
+    (void)state;
+    for (int sealed = 0; sealed < 2; sealed++) {
+        World world;
+        begin(&world, NULL);
+        event(&world, 1, 0, "'event': 'format', 'track': 1, 'codec': 'opus', 'sealed': true");
+        json_t *detail = detail_of(&world), *content = model_content(detail);
+        assert_true(json_is_true(json_object_get(content, "sealed")));
+        json_decref(content);
+        json_t *manifest = json_pack("{s:{}, s:{s:b}}", "recording", "content", "sealed", sealed);
+        model_take_manifest(world.model, manifest);
+        model_into_detail(world.model, detail);
+        content = model_content(detail);
+        assert_int_equal(json_is_true(json_object_get(content, "sealed")), sealed);
+        json_decref(content);
+        json_decref(manifest);
+        json_decref(detail);
+        end(&world);
+    }
+}
+
+/* Whoever makes key ids up is told of at a bounded rate, and fills no memory. */
+static void test_made_up_key_ids(void **state)
+{
+    World world;
+    (void)state;
+    begin(&world, NULL);
+    for (guint i = 0; i < 2 * MODEL_UNDECRYPTABLE_MAX; i++) {
+        g_autofree char *quoted = g_strdup_printf(
+            "'event': 'undecryptable', 'track': 1, 'participant': '7', 'kid': '%u', 'cause': 'no-key'", i);
+        event(&world, 1, 0, quoted);
+    }
+    g_auto(GStrv) heard = g_strsplit(world.told->str, " ", -1);
+    assert_int_equal(g_strv_length(heard), MODEL_UNDECRYPTABLE_PER_MINUTE_MAX);
+    json_t *detail = detail_of(&world), *content = model_content(detail);
+    assert_int_equal(json_array_size(json_object_get(content, "undecryptable")), MODEL_UNDECRYPTABLE_MAX);
+    json_decref(content);
+    json_decref(detail);
+    end(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_participants), cmocka_unit_test(test_reconnect), cmocka_unit_test(test_early),
-        cmocka_unit_test(test_tracks),       cmocka_unit_test(test_gaps),      cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_participants),
+        cmocka_unit_test(test_reconnect),
+        cmocka_unit_test(test_early),
+        cmocka_unit_test(test_tracks),
+        cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_counts),
         cmocka_unit_test(test_ceilings),
+        cmocka_unit_test(test_undecryptable),
+        cmocka_unit_test(test_undecryptable_ends),
+        cmocka_unit_test(test_sealed),
+        cmocka_unit_test(test_made_up_key_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,6 +64,14 @@ static void refused(const char *quoted, StenoError code, const char *message)
     assert_int_equal(error->code, code);
 }
 
+static gboolean patch(Request *request, const char *quoted, GError **error)
+{
+    json_t *body = parse(quoted);
+    gboolean done = request_patch(request, config, body, error);
+    json_decref(body);
+    return done;
+}
+
 static void test_defaults(void **state)
 {
     (void)state;
@@ -75,7 +83,8 @@ static void test_defaults(void **state)
         parse("{" PLACE ", 'profile': 'default', 'token': {'source': 'mint'}, 'subscribe': {'audio': "
               "'all', 'video': 'all', 'max_height': 0}, 'outputs': [{'type': 'participant', 'audio': "
               "'copy'}], 'storages': ['primary'], 'store': 'all', 'rotate_s': 3600, 'rotate_join': false, "
-              "'max_duration_s': 0, 'max_idle_s': 300, 'start_at': null, 'labels': {}, 'webhook': 'ward-7'}");
+              "'max_duration_s': 0, 'max_idle_s': 300, 'start_at': null, 'labels': {}, 'webhook': 'ward-7', 'content': "
+              "null}");
     assert_true(json_equal(json, expected));
     json_decref(expected);
     json_decref(json);
@@ -91,7 +100,8 @@ static void test_whole(void **state)
         "{'audio': 'none', 'video': ['alice', 'bob'], 'max_height': 720}, 'outputs': [{'type': 'track', "
         "'audio': 'aac'}], 'storages': ['second', 'primary'], 'store': 'first', 'rotate_s': 600, 'rotate_join': true, "
         "'max_duration_s': 3600, 'max_idle_s': 60, 'start_at': "
-        "'2026-11-22T08:00:00.000Z', 'labels': {'case': '17', 'empty': ''}, 'webhook': 'ward-8'}";
+        "'2026-11-22T08:00:00.000Z', 'labels': {'case': '17', 'empty': ''}, 'webhook': 'ward-8', "
+        "'content': {'format': 'sframe', 'keys': 'vault', 'fail_on_undecryptable_s': 20}}";
     g_autoptr(Request) request = take(text, NULL, &error);
     assert_null(error);
     assert_string_equal(steno_secret_text(request->token), "opaque-token");
@@ -209,6 +219,30 @@ static void test_refused(void **state)
         {PLACE ", 'start_at': '2999-01-01T00:00:00Z'", "/start_at: is more than a year ahead"},
         {PLACE ", 'labels': {'a b': 'x'}", "/labels/a b: a label's name"},
         {PLACE ", 'labels': {'a': 7}", "/labels/a: must be a string"},
+        {PLACE ", 'content': 'livekit'", "/content: must be an object"},
+        {PLACE ", 'content': {'formats': 'livekit'}", "/content/formats: there is no such member"},
+        {PLACE ", 'content': {'format': 'rot13'}", "/content/format: must be one of: none, "},
+        {PLACE ", 'content': {'format': 7}", "/content/format: must be one of: none, "},
+        {PLACE ", 'content': {'format': 'livekit'}", "/content/keys: is missing: the channel is encrypted (livekit)"},
+        {PLACE ", 'content': {'format': 'livekit', 'keys': 7}", "/content/keys: must be the name of a key source"},
+        {PLACE ", 'content': {'format': 'livekit', 'keys': 'no'}",
+         "/content/keys: app 'clinic' has no key source 'no'"},
+        {PLACE ", 'content': {'format': 'livekit', 'keys': '../x'}", "/content/keys: is '../x', but may have only"},
+        {PLACE ", 'content': {'format': 'livekit', 'keys': 'inline'}", "/content/keys: app 'clinic' has no key source"},
+        {PLACE ", 'content': {'keys': 'files'}", "/content/keys: is given, but there is no format"},
+        {PLACE ", 'content': {'secret': 'hush'}", "/content/secret: is given, but there is no format"},
+        {PLACE ", 'content': {'format': 'none', 'fail_on_undecryptable_s': 5}", "/content/fail_on_undecryptable_s: is"},
+        {PLACE ", 'content': {'format': 'aes-128-gcm', 'salt': 'x'}", "/content/salt: is given without a secret"},
+        {PLACE ", 'content': {'format': 'aes-128-gcm', 'secret': 'hush', 'keys': 'files'}",
+         "/content/secret: is given beside keys"},
+        {PLACE ", 'content': {'format': 'aes-128-ecb', 'secret': 'hush'}", "/content/format: is 'aes-128-ecb', which"},
+        {PLACE ", 'content': {'format': 'aes-256-xts', 'secret': 'hush'}", "/content/format: is 'aes-256-xts', which"},
+        {PLACE ", 'content': {'format': 'livekit', 'keys': 'later', 'fail_on_undecryptable_s': 5}",
+         "/content/fail_on_undecryptable_s: is given, but with keys that come later"},
+        {PLACE ", 'content': {'format': 'livekit', 'keys': 'later', 'fail_on_undecryptable_s': -1}",
+         "/content/fail_on_undecryptable_s: is -1, but must lie between 0 and 86400"},
+        {"'app': 'ward', 'platform': 'janus-1', 'channel': '1', 'content': {'keys': 'vault'}",
+         "/content/keys: app 'ward' has no key source 'vault'"},
         {PLACE ", 'webhook': 'ward-9'", "/webhook: app 'clinic' has no webhook 'ward-9'"},
         {"'app': 'court', 'platform': 'janus-1', 'channel': '1', 'webhook': 'ward-7'", "/webhook: app 'court'"},
     };
@@ -218,6 +252,134 @@ static void test_refused(void **state)
     }
     refused("[]", STENO_ERROR_USAGE, ": the request's body must be a JSON object");
     refused("'x'", STENO_ERROR_USAGE, ": the request's body must be a JSON object");
+}
+
+/* What an app says of content is for those that do not, and keys that are given are theirs alone. */
+static void assert_content(const char *app, const char *member, const char *expected)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = g_strdup_printf("{'app': '%s', 'platform': 'janus-1', 'channel': '1'%s}", app, member);
+    g_autoptr(Request) request = take(text, NULL, &error);
+    if (!request)
+        fail_msg("%s: %s", member, error->message);
+    g_autofree char *told = g_strdup_printf("%s %s %d %s", request->content, request->keys ? request->keys : "-",
+                                            (int)request->fail_on_undecryptable_s,
+                                            request->key_set ? steno_secret_text(request->key_set) : "-");
+    assert_string_equal(told, expected);
+    /* The journal has no key, and is read without one. */
+    json_t *json = request_to_json(request);
+    char *written = json_dumps(json, 0);
+    assert_null(strstr(written, "hush"));
+    g_autoptr(Request) again = request_from_journal(json, &error);
+    assert_non_null(again);
+    assert_null(again->key_set);
+    assert_string_equal(again->content, request->content);
+    if (request_has_content(request))
+        assert_string_equal(again->keys, request->keys);
+    free(written);
+    json_decref(json);
+}
+
+static void test_content(void **state)
+{
+    (void)state;
+    assert_content("clinic", "", "none - 0 -");
+    assert_content("clinic", ", 'content': null", "none - 0 -");
+    assert_content("clinic", ", 'content': {'format': 'none'}", "none - 0 -");
+    assert_content("clinic", ", 'content': {'format': 'jitsi', 'keys': 'vault', 'fail_on_undecryptable_s': 9}",
+                   "jitsi vault 9 -");
+    assert_content("clinic", ", 'content': {'format': 'sframe', 'keys': 'later'}", "sframe later 0 -");
+    assert_content("clinic", ", 'content': {'format': 'aes-128-gcm', 'secret': 'hush'}",
+                   "aes-128-gcm inline 0 {\"keys\":[{\"secret\":\"hush\"}]}");
+    assert_content("clinic", ", 'content': {'format': 'aes-128-gcm2', 'secret': 'hush', 'salt': 'c2FsdA=='}",
+                   "aes-128-gcm2 inline 0 {\"keys\":[{\"secret\":\"hush\",\"salt\":\"c2FsdA==\"}]}");
+    assert_content("ward", "", "livekit files 30 -");
+    assert_content("ward", ", 'content': null", "none - 0 -");
+    assert_content("ward", ", 'content': {'keys': 'later'}", "livekit later 0 -");
+    assert_content("ward", ", 'content': {'fail_on_undecryptable_s': 0}", "livekit files 0 -");
+    assert_content("ward", ", 'content': {'keys': {'keys': [{'passphrase': 'hush'}]}}",
+                   "livekit inline 30 {\"keys\":[{\"passphrase\":\"hush\"}]}");
+}
+
+/* Where keys come from, and how files are encrypted, as the configuration says now. */
+static void test_spec_of_content(void **state)
+{
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Request) plain = take("{" PLACE "}", NULL, &error);
+    g_autoptr(StenoJobSpec) spec = request_to_spec(plain, config, "ID", FALSE, &error);
+    assert_string_equal(spec->content, "none");
+    assert_null(spec->content_keys);
+    assert_string_equal(spec->output_encryption, "none");
+    g_autoptr(Request) vault = take("{" PLACE ", 'content': {'format': 'sframe', 'keys': 'vault'}}", NULL, &error);
+    g_autoptr(StenoJobSpec) of_vault = request_to_spec(vault, config, "ID", FALSE, &error);
+    assert_string_equal(of_vault->content, "sframe");
+    assert_string_equal(of_vault->content_keys, "vault");
+    assert_string_equal(of_vault->key_url, "http://127.0.0.1:1");
+    assert_string_equal(of_vault->key_mount, "kv");
+    assert_string_equal(steno_secret_text(of_vault->key_secret), "token-secret-of-the-tests");
+    assert_false(of_vault->key_once || of_vault->allow_insecure_modes);
+    g_autoptr(Request) ward = take("{'app': 'ward', 'platform': 'janus-1', 'channel': '1', 'content': {'keys': "
+                                   "{'keys': [{'passphrase': 'hush'}]}}}",
+                                   NULL, &error);
+    g_autoptr(StenoJobSpec) of_ward = request_to_spec(ward, config, "ID", FALSE, &error);
+    assert_string_equal(of_ward->content_keys, "inline");
+    assert_true(of_ward->key_once);
+    assert_int_equal(of_ward->fail_on_undecryptable_s, 30);
+    assert_string_equal(steno_secret_text(of_ward->key_set), "{\"keys\":[{\"passphrase\":\"hush\"}]}");
+    assert_string_equal(of_ward->output_encryption, "cenc");
+    assert_string_equal(steno_secret_text(of_ward->output_key), DAEMON_CONFIG_OUTPUT_KEY);
+    json_t *json = steno_job_spec_to_json(of_ward, FALSE);
+    char *text = json_dumps(json, 0);
+    assert_null(strstr(text, "hush"));
+    assert_null(strstr(text, "ffeeddcc"));
+    free(text);
+    json_decref(json);
+    /* A change of the request is not one of its keys. */
+    assert_true(patch(ward, "{'max_duration_s': 60}", &error));
+    assert_non_null(ward->key_set);
+    /* What the configuration lost is waited for. */
+    g_free(vault->keys);
+    vault->keys = g_strdup("gone");
+    assert_null(request_to_spec(vault, config, "ID", FALSE, &error));
+    assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_CONFIG));
+}
+
+static void test_keys_are_read(void **state)
+{
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Request) good = take("{" PLACE ", 'content': {'format': 'livekit', 'keys': {'keys': [{'passphrase': "
+                                   "'hush'}]}}}",
+                                   NULL, &error);
+    assert_true(request_content_check_keys(good, &error));
+    g_autoptr(Request) bad = take("{" PLACE ", 'content': {'format': 'livekit', 'keys': {'keys': [{'passphrase': "
+                                  "'hush', 'kid': -1}]}}}",
+                                  NULL, &error);
+    assert_false(request_content_check_keys(bad, &error));
+    assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_KEYS_INVALID));
+    assert_true(g_str_has_prefix(error->message, "/content/keys: "));
+    assert_null(strstr(error->message, "hush"));
+}
+
+static void test_off_the_record(void **state)
+{
+    (void)state;
+    static const char *const never[] = {"board-", "board-7", "17", "0017", "17x", " 17"};
+    static const char *const others[] = {"aboard-7", "Board-7", "170", "117", "board"};
+    for (guint i = 0; i < G_N_ELEMENTS(never); i++) {
+        g_autofree char *text = g_strdup_printf("{'app': 'ward', 'platform': 'janus-1', 'channel': '%s'}", never[i]);
+        refused(text, STENO_ERROR_OFF_THE_RECORD, "/channel: app 'ward' never records channel");
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_autofree char *text = g_strdup_printf("{'app': 'ward', 'platform': 'janus-1', 'channel': '%s'}", others[i]);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Request) request = take(text, NULL, &error);
+        assert_non_null(request);
+    }
+    /* Another app's business. */
+    g_autoptr(Request) request = take("{'app': 'clinic', 'platform': 'janus-1', 'channel': 'board-7'}", NULL, NULL);
+    assert_non_null(request);
 }
 
 /* What is another app's does not exist. */
@@ -305,14 +467,6 @@ static void test_spec_of_file(void **state)
     assert_string_equal(spec->url, path);
 }
 
-static gboolean patch(Request *request, const char *quoted, GError **error)
-{
-    json_t *body = parse(quoted);
-    gboolean done = request_patch(request, config, body, error);
-    json_decref(body);
-    return done;
-}
-
 static void test_patch(void **state)
 {
     (void)state;
@@ -349,6 +503,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_storing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_old_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_content, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_spec_of_content, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_keys_are_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_off_the_record, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_isolation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ceilings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_spec, set_up, tear_down),
