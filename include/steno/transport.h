@@ -9,6 +9,7 @@
 #ifndef STENO_TRANSPORT_H
 #define STENO_TRANSPORT_H
 
+#include "steno/base/crypto_modules.h"
 #include "steno/base/log.h"
 #include "steno/base/secret.h"
 #include "steno/frame.h"
@@ -176,5 +177,13 @@ gboolean steno_transport_send_rtcp(StenoTransport *transport, const guint8 *data
 gboolean steno_transport_send_rtp(StenoTransport *transport, const guint8 *data, gsize bytes);
 
 const StenoTransportStats *steno_transport_stats(const StenoTransport *transport);
+
+/* ---- what does the cryptography ---------------------------------------------------------------------------------- */
+
+/*
+ * Of SRTP, which libsrtp2 does with a library that it was linked with: one row as those of steno_crypto_modules(). Told
+ * by what is loaded into this process. The caller owns it.
+ */
+json_t *steno_transport_srtp_module(void);
 
 #endif
