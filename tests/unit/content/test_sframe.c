@@ -193,13 +193,83 @@ static void test_refused_keys(void **state)
     }
 }
 
+/* ---- through key set and ring: sender keys that are ratcheted, and MLS ------------------------------------------- */
+
+static void open_group(const json_t *group, gboolean backwards)
+{
+    g_autofree char *text = json_dumps(json_object_get(group, "keys"), 0);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoContentKeys) keys =
+        steno_content_keys_parse(&content_sframe, text, strlen(text), vector_text(group, "about"), &error);
+    if (!keys)
+        fail_msg("%s", error->message);
+    const StenoContentRingConfig config = {.format = &content_sframe};
+    g_autoptr(StenoContentRing) ring = steno_content_ring_new(&config);
+    g_autoptr(StenoContentOpener) opener = steno_content_opener_new(ring, "alice");
+    steno_content_ring_add(ring, keys);
+    const json_t *frames = json_object_get(group, "frames");
+    const gsize n = json_array_size(frames);
+    for (gsize i = 0; i < n; i++) {
+        const json_t *vector = json_array_get(frames, backwards ? n - 1 - i : i);
+        g_autoptr(GBytes) frame = vector_bytes(vector, "frame"), plain = vector_bytes(vector, "plain");
+        g_autofree guint8 *out = g_malloc(g_bytes_get_size(frame));
+        StenoContentOpened opened;
+        const StenoContentOutcome outcome = steno_content_open(opener, STENO_CODEC_OPUS, g_bytes_get_data(frame, NULL),
+                                                               g_bytes_get_size(frame), out, &opened);
+        if (outcome != STENO_CONTENT_OPENED)
+            fail_msg("%s: key id %s: %s", vector_text(group, "about"), vector_text(vector, "kid"),
+                     steno_content_outcome_name(outcome));
+        assert_true(opened.has_kid && opened.kid == vector_number(vector, "kid"));
+        assert_int_equal(opened.bytes, g_bytes_get_size(plain));
+        assert_memory_equal(out, g_bytes_get_data(plain, NULL), opened.bytes);
+    }
+}
+
+static void test_key_ids(void **state)
+{
+    (void)state;
+    json_t *vectors = vectors_load("channel-aes.json");
+    const json_t *groups = json_object_get(vectors, "sframe"), *group;
+    gsize index;
+    assert_int_equal(json_array_size(groups), 4);
+    json_array_foreach (groups, index, group) {
+        open_group(group, FALSE);
+        open_group(group, TRUE);
+    }
+    json_decref(vectors);
+}
+
+/* With MLS, 2^E epochs are there at once: the one that has the low bits of another takes its place. */
+static void test_epochs(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"suite\": 4, \"mls\": {\"epoch_bits\": 4, \"sender_bits\": 8}, \"keys\": ["
+                               "{\"epoch\": 300, \"key\": \"hex:00112233445566778899aabbccddeeff\"}]}";
+    g_autoptr(StenoContentKeys) keys = steno_content_keys_parse(&content_sframe, text, strlen(text), "a test", NULL);
+    assert_non_null(keys);
+    const StenoContentRingConfig config = {.format = &content_sframe};
+    g_autoptr(StenoContentRing) ring = steno_content_ring_new(&config);
+    g_autoptr(StenoContentOpener) opener = steno_content_opener_new(ring, "alice");
+    steno_content_ring_add(ring, keys);
+    /* Key ids of epoch 300 (low bits 12) and of epoch 301: under the first, the tag is compared. */
+    const guint8 of_300[40] = {0x90, 0x01, 0x2c}, of_301[40] = {0x90, 0x01, 0x2d};
+    guint8 out[40];
+    StenoContentOpened opened;
+    assert_int_equal(steno_content_open(opener, STENO_CODEC_OPUS, of_300, sizeof of_300, out, &opened),
+                     STENO_CONTENT_BAD_KEY);
+    assert_true(opened.kid == 0x12c);
+    assert_int_equal(steno_content_open(opener, STENO_CODEC_OPUS, of_301, sizeof of_301, out, &opened),
+                     STENO_CONTENT_NO_KEY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_headers),      cmocka_unit_test(test_longer_header),
         cmocka_unit_test(test_ctr_hmac),     cmocka_unit_test(test_suites),
         cmocka_unit_test(test_changed),      cmocka_unit_test(test_refused_settings),
-        cmocka_unit_test(test_refused_keys),
+        cmocka_unit_test(test_refused_keys), cmocka_unit_test(test_key_ids),
+        cmocka_unit_test(test_epochs),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
