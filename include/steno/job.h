@@ -139,5 +139,8 @@ gboolean steno_job_assemble(const StenoJobAssembly *assembly, char **uri, GError
 /* Runs the verifier over a finished recording; its faults go to standard output, or as JSON lines. Returns its exit
  * code. */
 int steno_job_verify(const char *folder, gboolean json, GError **error);
+/* Which cryptographic module does what in a recorder: the array of rows that `steno-recorder --modules` prints
+ * (session.h). The caller owns it. INTERNAL. */
+json_t *steno_job_modules(GError **error);
 
 #endif

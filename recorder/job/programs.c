@@ -1,6 +1,7 @@
 #include "programs.h"
 
 #include "steno/base/error.h"
+#include "steno/job.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Where a recorder finds its listening socket. */
@@ -94,4 +96,25 @@ GSubprocessLauncher *job_assembler_launcher(GSubprocessFlags flags)
     GSubprocessLauncher *launcher = g_subprocess_launcher_new(flags);
     g_subprocess_launcher_set_child_setup(launcher, give_way, GINT_TO_POINTER((gint)getpid()), NULL);
     return launcher;
+}
+
+/* ---- what a recorder would do it with ---------------------------------------------------------------------------- */
+
+json_t *steno_job_modules(GError **error)
+{
+    g_autofree char *program = job_program("steno-recorder"), *told = NULL;
+    const char *argv[] = {program, "--modules", NULL};
+    gint status = 0;
+    g_autoptr(GError) why = NULL;
+    if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &told, NULL, &status, &why)) {
+        g_set_error(error, STENO_ERROR, STENO_ERROR_INTERNAL, "cannot start '%s': %s", program, why->message);
+        return NULL;
+    }
+    json_t *modules = told ? json_loads(told, 0, NULL) : NULL;
+    if (json_is_array(modules) && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return modules;
+    json_decref(modules);
+    g_set_error(error, STENO_ERROR, STENO_ERROR_INTERNAL,
+                "'%s --modules' does not tell which modules it has: is it of this version?", program);
+    return NULL;
 }
