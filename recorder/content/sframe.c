@@ -13,8 +13,6 @@
 #define BASE_KEY_MIN_BYTES 16
 /* The key id has 64 bits; of more steps or epochs than these at once, nobody keeps keys. */
 #define LOW_BITS_MAX 32
-/* Assembly goes so far at most: well below a second of HKDF. */
-#define FAR_STEPS_MAX 65535
 
 struct ContentCipher {
     SframeAead *aead;
@@ -44,8 +42,6 @@ static gboolean settle(const StenoContentFormat *format, ContentSettings *settin
         words = "\"ratchet_window\" is for keys that are ratcheted, with \"ratchet_bits\"";
     if (words)
         return steno_error_set(error, STENO_ERROR_KEYS_INVALID, "%s", words);
-    if (settings->ratchet_bits > 0)
-        settings->far_steps = (guint)MIN((G_GUINT64_CONSTANT(1) << settings->ratchet_bits) - 1, FAR_STEPS_MAX);
     return TRUE;
 }
 
