@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import threading
 
 import numpy as np
 
@@ -25,6 +26,7 @@ def _picture(number, tag):
                            np.zeros((2 * block, media.COLUMNS * media.CELL), np.uint8)])
 
 
+_MAKING = threading.Lock()
 # What a picture of each codec is encoded with, and the file that holds it. A key frame a second, no frame out of order.
 ENCODERS = {
     "vp8": ("webm", ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "250k"]),
@@ -32,12 +34,17 @@ ENCODERS = {
     "h264": ("mp4", ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-bf", "0",
                      "-b:v", "250k"]),
     "h265": ("mp4", ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "bframes=0:log-level=error", "-b:v", "250k"]),
-    "av1": ("mp4", ["-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "pred-struct=1", "-b:v", "250k"]),
+    "av1": ("mp4", ["-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "pred-struct=1", "-b:v", "1000k"]),
 }
 
 
 def numbered(case, tag=1, seconds=SECONDS, codec="vp8"):
-    """(video, audio): numbered pictures with a key frame a second, Opus with a tone."""
+    """(video, audio): numbered pictures with a key frame a second, Opus with a tone. Made once in a test."""
+    with _MAKING:
+        return _make(case, tag, seconds, codec)
+
+
+def _make(case, tag, seconds, codec):
     extension, encoder_arguments = ENCODERS[codec]
     video = case.path(f"numbered-{codec}-{tag}-{seconds}.{extension}")
     audio = case.path(f"tone-{seconds}.ogg")
