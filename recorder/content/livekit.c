@@ -119,26 +119,25 @@ static StenoContentOutcome open_as(ContentCipher *cipher, const ContentFrame *fr
 }
 
 /*
- * H.264 and H.265. Native senders keep the number of clear bytes in eight bits: with more than 253 bytes of parameter
- * sets and SEI before the slice it wraps. Where there is no slice, JavaScript does as with VP8 (it knows whether it is
- * a key frame; from here, that is not seen), and the native SDKs encrypt all, older ones all H.265, without emulation
- * prevention.
+ * H.264 and H.265. Where there is no slice, JavaScript does as with VP8 (and knows whether it is a key frame, which is
+ * not seen from here), and the native SDKs leave nothing clear; older ones do so with all of H.265, and without
+ * emulation prevention.
+ *
+ * The native SDKs count clear bytes in eight bits. With more than 253 bytes of parameter sets and SEI before the slice,
+ * what they leave clear ends before it, so that nobody sees where: their own receivers cannot open such frames either.
  */
 static StenoContentOutcome open_nal(ContentCipher *cipher, const ContentFrame *frame, guint8 *out, gsize *bytes)
 {
-    const gsize clear_bytes = content_rbsp_clear_bytes(frame->codec, frame->data, frame->bytes);
-    const struct {
+    static const struct {
         gsize clear_bytes;
         gboolean escaped;
-    } with_slice[] = {{clear_bytes, TRUE}, {clear_bytes & 0xff, TRUE}},
-      without[] = {{CONTENT_VP8_DELTA_CLEAR_BYTES, FALSE}, {CONTENT_VP8_KEY_CLEAR_BYTES, FALSE}, {0, TRUE}};
+    } without_slice[] = {{CONTENT_VP8_DELTA_CLEAR_BYTES, FALSE}, {CONTENT_VP8_KEY_CLEAR_BYTES, FALSE}, {0, TRUE}};
+    const gsize clear_bytes = content_rbsp_clear_bytes(frame->codec, frame->data, frame->bytes);
     StenoContentOutcome outcome = STENO_CONTENT_BAD_KEY;
     if (clear_bytes > 0)
-        for (guint i = 0; i < (clear_bytes > 0xff ? 2 : 1) && outcome != STENO_CONTENT_OPENED; i++)
-            outcome = open_as(cipher, frame, with_slice[i].clear_bytes, with_slice[i].escaped, out, bytes);
-    else
-        for (guint i = 0; i < G_N_ELEMENTS(without) && outcome != STENO_CONTENT_OPENED; i++)
-            outcome = open_as(cipher, frame, without[i].clear_bytes, without[i].escaped, out, bytes);
+        outcome = open_as(cipher, frame, clear_bytes, TRUE, out, bytes);
+    for (guint i = 0; clear_bytes == 0 && i < G_N_ELEMENTS(without_slice) && outcome != STENO_CONTENT_OPENED; i++)
+        outcome = open_as(cipher, frame, without_slice[i].clear_bytes, without_slice[i].escaped, out, bytes);
     if (outcome != STENO_CONTENT_OPENED && frame->codec == STENO_CODEC_H265)
         outcome = open_as(cipher, frame, 0, FALSE, out, bytes);
     return outcome;
