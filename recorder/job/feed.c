@@ -19,7 +19,6 @@ gboolean feed_socket(int *ours, int *theirs, GError **error)
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
         return steno_error_set(error, STENO_ERROR_INTERNAL, "cannot make a socket for a child: %s", g_strerror(errno));
-    (void)g_unix_set_fd_nonblocking(fds[0], TRUE, NULL);
     *ours = fds[0];
     *theirs = fds[1];
     return TRUE;
@@ -30,7 +29,7 @@ static gboolean on_writable(gint fd, GIOCondition condition, gpointer user)
     Feed *feed = user;
     gsize left = steno_secret_bytes(feed->text) - feed->written;
     (void)condition;
-    gssize n = send(fd, steno_secret_data(feed->text) + feed->written, left, MSG_NOSIGNAL);
+    gssize n = send(fd, steno_secret_data(feed->text) + feed->written, left, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0)
         feed->written += (gsize)n;
     else if (errno == EAGAIN || errno == EINTR)

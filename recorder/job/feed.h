@@ -8,8 +8,8 @@
 
 typedef struct Feed Feed;
 
-/* Two ends of a connected socket for it, ours not blocking: a socket, since writing to one whose reader is gone kills
- * nobody. INTERNAL. */
+/* The two ends of a connection for it: a socket, since writing to one whose reader is gone kills nobody. Both block, so
+ * that a child may write to ours as well. INTERNAL. */
 gboolean feed_socket(int *ours, int *theirs, GError **error);
 
 /* Writes the text to a socket (taken) from the default main context, and closes it behind that, or when nobody reads

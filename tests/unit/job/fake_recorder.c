@@ -14,6 +14,10 @@
  *   die          kill -9                         end:R[:E]    ends for the reason R, with the error E
  *   wait         does what it is told
  *   deafstop     like wait, but hears no "stop"  refuse       lost the capture's lock to another
+ *   show         puts the job it was given into <capture>.job
+ *
+ * With --keys it is a source of keys: the job's key_url is what it does (give, big, none, refuse, hang, die, half), and
+ * what it was asked goes into the file key_path.
  */
 #include "steno/base/error.h"
 #include "steno/base/ipc.h"
@@ -41,6 +45,7 @@ typedef struct {
     guint64 frames, growth;
     int announced;
     char **words;
+    json_t *job;
 } Fake;
 
 static void listen_again(Fake *fake);
@@ -160,6 +165,14 @@ static void tell_again(Fake *fake)
         (void)steno_ipc_send(fake->client, json_incref(fake->ring->pdata[i]));
 }
 
+static void show(const Fake *fake)
+{
+    g_autofree char *path = g_strconcat(fake->capture, ".job", NULL);
+    g_autofree char *begun = g_strconcat(path, ".tmp", NULL);
+    if (json_dump_file(fake->job, begun, JSON_COMPACT) != 0 || g_rename(begun, path) != 0)
+        abort();
+}
+
 static void obey(Fake *fake, const char *word)
 {
     if (strcmp(word, "deaf") == 0)
@@ -192,6 +205,8 @@ static void obey(Fake *fake, const char *word)
         fake->deaf_to_stop = TRUE;
     else if (strcmp(word, "refuse") == 0)
         refuse(fake);
+    else if (strcmp(word, "show") == 0)
+        show(fake);
     else if (g_str_has_prefix(word, "end:")) {
         g_auto(GStrv) parts = g_strsplit(word, ":", 3);
         end(fake, parts[1], parts[2]);
@@ -225,6 +240,7 @@ static void start(Fake *fake, const json_t *message)
 {
     const json_t *job = json_object_get(message, "job");
     const char *script = json_string_value(json_object_get(job, "channel"));
+    fake->job = json_incref((json_t *)job);
     fake->id = g_strdup(json_string_value(json_object_get(job, "id")));
     fake->capture = g_strdup(json_string_value(json_object_get(message, "capture")));
     fake->part = (guint)json_integer_value(json_object_get(message, "part"));
@@ -297,8 +313,47 @@ static void listen_again(Fake *fake)
     g_unix_fd_add(fake->listening_fd, G_IO_IN, on_connection, fake);
 }
 
+/* ---- a source of keys -------------------------------------------------------------------------------------------- */
+
+static void put_keys(gsize bytes)
+{
+    g_autofree char *filling = g_strnfill(bytes, 'k');
+    printf("{\"keys\":[],\"filling\":\"%s\"}", filling);
+    fflush(stdout);
+}
+
+static int give_keys(void)
+{
+    json_t *request = json_loadf(stdin, 0, NULL), *job = json_object_get(request, "job");
+    const char *how = json_string_value(json_object_get(job, "key_url"));
+    const char *path = json_string_value(json_object_get(job, "key_path"));
+    if (!how || (path && json_dump_file(request, path, JSON_COMPACT) != 0))
+        return 2;
+    if (strcmp(how, "give") == 0)
+        put_keys(10);
+    else if (strcmp(how, "big") == 0)
+        put_keys(1024 * 1024 - 100);
+    else if (strcmp(how, "hang") == 0)
+        pause();
+    else if (strcmp(how, "half") == 0) {
+        printf("{\"keys\":[");
+        fflush(stdout);
+        (void)raise(SIGKILL);
+    } else if (strcmp(how, "die") == 0)
+        (void)raise(SIGKILL);
+    else if (strcmp(how, "refuse") == 0)
+        return 64;
+    else
+        return 25;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "--keys") == 0) {
+        alarm(120);
+        return give_keys();
+    }
     Fake fake = {.ring = g_ptr_array_new(), .state = g_strdup("joining")};
     if (argc != 3 || strcmp(argv[1], "--socket-fd") != 0)
         return 2;
