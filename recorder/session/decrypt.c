@@ -130,27 +130,49 @@ static gboolean inspect(Decryption *decryption, StenoFrame *frame)
 
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
 
+static gboolean is_open(StenoContentOutcome outcome)
+{
+    return outcome == STENO_CONTENT_OPENED || outcome == STENO_CONTENT_CLEAR;
+}
+
+/* Opens all parts that were encrypted each on its own; as soon as one does not open, the frame does not. */
+static StenoContentOutcome open_parts(Decryption *decryption, const StenoFrame *frame, StenoFrame *clear)
+{
+    gsize sizes[STENO_CODEC_LAYERS_MAX];
+    guint count = steno_codec_layers(frame->codec, frame->payload, frame->payload_bytes, sizes);
+    StenoContentOutcome outcome = STENO_CONTENT_CLEAR;
+    gsize from = 0, to = 0;
+    for (guint i = 0; i < count; i++) {
+        StenoContentOpened opened = {0};
+        StenoContentOutcome part = steno_content_open(decryption->opener, frame->codec, frame->payload + from, sizes[i],
+                                                      clear->payload + to, &opened);
+        session_trouble_note(decryption, part, &opened, frame->arrival_us);
+        if (!is_open(part))
+            return part;
+        if (part == STENO_CONTENT_OPENED)
+            outcome = part;
+        from += sizes[i];
+        to += sizes[i] = opened.bytes;
+    }
+    clear->payload_bytes = (guint32)steno_codec_join_layers(clear->payload, sizes, count);
+    return outcome;
+}
+
 /* The frame, opened into another one; NULL: it is not. */
 static StenoFrame *open_frame(Decryption *decryption, const StenoFrame *frame, StenoContentOutcome *outcome)
 {
-    StenoContentOpened opened = {0};
     StenoFrame *clear = steno_frame_new(decryption->track->peer->net->frames, STENO_FRAME_MEDIA, frame->payload_bytes);
     if (!clear) /* sealed, it needs no more room than it has */
         return NULL;
-    *outcome = steno_content_open(decryption->opener, frame->codec, frame->payload, frame->payload_bytes,
-                                  clear->payload, &opened);
-    session_trouble_note(decryption, *outcome, &opened, frame->arrival_us);
-    if (*outcome != STENO_CONTENT_OPENED && *outcome != STENO_CONTENT_CLEAR) {
+    *outcome = open_parts(decryption, frame, clear);
+    if (!is_open(*outcome)) {
         steno_frame_unref(clear);
         return NULL;
     }
     clear->codec = frame->codec;
     clear->track = frame->track;
     clear->rtp_ts = frame->rtp_ts;
-    clear->wall_us = frame->wall_us;
     clear->arrival_us = frame->arrival_us;
-    clear->decodable = true;
-    clear->payload_bytes = (guint32)opened.bytes;
     return clear;
 }
 

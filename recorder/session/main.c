@@ -7,12 +7,14 @@
 #include "lock.h"
 #include "replay.h"
 
+#include "steno/base/crypto_modules.h"
 #include "steno/base/error.h"
 #include "steno/base/ipc.h"
 #include "steno/base/job.h"
 #include "steno/base/log.h"
 #include "steno/base/secret.h"
 #include "steno/session.h"
+#include "steno/transport.h"
 
 #include <glib-unix.h>
 #include <signal.h>
@@ -244,10 +246,11 @@ static int usage(FILE *stream, int exit_code)
 {
     fprintf(stream,
             "Usage: steno-recorder --socket-fd N [--log-level LEVEL]\n"
-            "       steno-recorder --keys\n"
+            "       steno-recorder --keys | --modules\n"
             "\n"
             "One recording, told over the listening Unix socket N. It is started by `steno record` and stenod, not by\n"
-            "hand: try `steno record --help`. With --keys: the content keys of one, for its assembly.\n");
+            "hand: try `steno record --help`. With --keys: the content keys of one, for its assembly; with --modules:\n"
+            "which cryptographic module does what, as JSON.\n");
     return exit_code;
 }
 
@@ -257,6 +260,17 @@ static int gather_keys(void)
     if (!gather(STDIN_FILENO, STDOUT_FILENO, &error))
         fprintf(stderr, "steno-recorder: %s\n", error->message);
     return steno_error_exit_code(error);
+}
+
+static int print_modules(void)
+{
+    json_t *modules = steno_crypto_modules();
+    json_array_append_new(modules, steno_transport_srtp_module());
+    char *text = json_dumps(modules, JSON_INDENT(2));
+    gboolean printed = puts(text) != EOF && fflush(stdout) == 0;
+    free(text);
+    json_decref(modules);
+    return printed ? 0 : 1;
 }
 
 static int parse(int argc, char **argv, Recorder *recorder)
@@ -271,6 +285,8 @@ static int parse(int argc, char **argv, Recorder *recorder)
         }
         if (strcmp(argv[i], "--keys") == 0)
             return gather_keys();
+        if (strcmp(argv[i], "--modules") == 0)
+            return print_modules();
         if (strcmp(argv[i], "--socket-fd") == 0 && i + 1 < argc)
             recorder->listening_fd = atoi(argv[++i]);
         else if (strcmp(argv[i], "--log-level") == 0 && i + 1 < argc && steno_log_level_from_name(argv[i + 1], &level))

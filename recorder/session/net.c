@@ -375,12 +375,21 @@ static gpointer net_main(gpointer data)
     return NULL;
 }
 
-static void open_content(Net *net)
+void session_net_open_content(Net *net)
 {
+    net->content = steno_content_format(net->job->content);
+    if (!net->content)
+        return;
     const StenoContentRingConfig config = {.format = net->content, .live = TRUE, .log = net->log};
     net->keys_later = g_strcmp0(net->job->content_keys, "later") == 0;
     net->ring = steno_content_ring_new(&config);
     net->opened = steno_packet_new(net->packets);
+}
+
+void session_net_close_content(Net *net)
+{
+    steno_content_ring_free(net->ring);
+    steno_packet_free(net->opened);
 }
 
 Net *session_net_new(const StenoJobSpec *job, StenoGeofence *geofence, const StenoLog *log, const NetEvents *events,
@@ -400,9 +409,7 @@ Net *session_net_new(const StenoJobSpec *job, StenoGeofence *geofence, const Ste
     net->packets = steno_packet_pool_new(SESSION_PACKETS_MAX);
     net->frames = steno_frame_pool_new(SESSION_FRAMES_MAX_BYTES);
     net->peers = g_hash_table_new_full(NULL, NULL, NULL, peer_free);
-    net->content = steno_content_format(job->content);
-    if (net->content)
-        open_content(net);
+    session_net_open_content(net);
     net->last_loss_us = -SESSION_BUSY_AFTER_LOSS_US;
     net->tick = g_source_new(&tick_functions, sizeof(GSource));
     g_source_set_callback(net->tick, on_tick, net, NULL);
@@ -438,8 +445,7 @@ void session_net_free(Net *net)
     g_hash_table_unref(net->peers);
     g_main_loop_unref(net->loop);
     g_main_context_unref(net->context);
-    steno_content_ring_free(net->ring);
-    steno_packet_free(net->opened);
+    session_net_close_content(net);
     steno_packet_pool_free(net->packets);
     steno_frame_pool_free(net->frames);
     session_net_unref(net);

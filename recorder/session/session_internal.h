@@ -256,6 +256,10 @@ void session_wiring_tell_clock(const NetTrack *track, const StenoRtpClockSample 
 /* Frames that found no room are told as one gap before the next; FALSE: there is no room for that either. */
 gboolean session_wiring_tell_overflow(NetTrack *track, const StenoFrame *next);
 
+/* net.c: what the job says of the channel's own AES; before the first peer, after the last. */
+void session_net_open_content(Net *net);
+void session_net_close_content(Net *net);
+
 /* stats.c */
 /* What the codecs of a track have done in all. */
 void session_stats_of_codec(const NetTrack *track, StenoDepacketizerStats *stats);
