@@ -26,6 +26,7 @@ typedef struct {
     gboolean too_large;
     char words[CURL_ERROR_SIZE];
     KeyHttpDone done;
+    SourceAnswered answered;
     gpointer user;
 } Request;
 
@@ -128,7 +129,7 @@ static void on_ended(gpointer user, CURLcode code)
                                 .where = request->where,
                                 .error = error};
     g_queue_remove(&request->http->requests, request);
-    request->done(request->user, &reply);
+    request->done(&reply, request->answered, request->user);
     request_free(request);
 }
 
@@ -143,7 +144,7 @@ static void set_certificate(CURL *easy, const SourceSettings *settings)
     curl_easy_setopt(easy, CURLOPT_SSLKEY_BLOB, &key);
 }
 
-void key_http_send(KeyHttp *http, const KeyHttpRequest *what, KeyHttpDone done, gpointer user)
+void key_http_send(KeyHttp *http, const KeyHttpRequest *what, KeyHttpDone done, SourceAnswered answered, gpointer user)
 {
     Request *request = g_new0(Request, 1);
     request->http = http;
@@ -153,6 +154,7 @@ void key_http_send(KeyHttp *http, const KeyHttpRequest *what, KeyHttpDone done, 
     request->what = g_strdup(what->what);
     request->answer.max_bytes = what->max_bytes;
     request->done = done;
+    request->answered = answered;
     request->user = user;
     CURL *easy = request->easy = steno_http_easy_new(what->url, what->allow_http, http->settings->ca_file);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);

@@ -17,7 +17,8 @@ typedef struct {
     GError *error;      /* lent; status 0: KEY_SOURCE */
 } KeyHttpReply;
 
-typedef void (*KeyHttpDone)(gpointer user, const KeyHttpReply *reply);
+/* Makes an answer of it, and tells it to who asked. */
+typedef void (*KeyHttpDone)(const KeyHttpReply *reply, SourceAnswered answered, gpointer user);
 
 typedef struct {
     const char *what; /* "the key service", for words */
@@ -32,8 +33,9 @@ typedef struct {
 KeyHttp *key_http_new(const SourceSettings *settings, GMainContext *context);
 /* What is under way is not answered. */
 void key_http_free(KeyHttp *http);
-/* Calls `done` once, later. */
-void key_http_send(KeyHttp *http, const KeyHttpRequest *request, KeyHttpDone done, gpointer user);
+/* Calls `done` once, later; answered and user are what it is to tell it to. */
+void key_http_send(KeyHttp *http, const KeyHttpRequest *request, KeyHttpDone done, SourceAnswered answered,
+                   gpointer user);
 
 /* The answer to a question as most statuses mean it: TROUBLE, with the error set; or ABSENT for 204 and 404. */
 SourceOutcome key_http_judge(const KeyHttpReply *reply, const char *what, GError **error);

@@ -103,20 +103,13 @@ static struct curl_slist *headers_of(const Service *service, const char *body)
     return signature[0] ? add_header(headers, "webhook-signature", signature) : headers;
 }
 
-typedef struct {
-    SourceAnswered answered;
-    gpointer user;
-} Asked;
-
-static void on_reply(gpointer user, const KeyHttpReply *reply)
+static void on_reply(const KeyHttpReply *reply, SourceAnswered answered, gpointer user)
 {
-    Asked *asked = user;
     g_autoptr(GError) error = NULL;
     g_autoptr(StenoSecret) text = reply->status == 200 ? source_buffer_steal(reply->body) : NULL;
     const SourceOutcome outcome = text ? SOURCE_FOUND : key_http_judge(reply, WHAT, &error);
     const SourceAnswer answer = {.outcome = outcome, .text = text, .error = error, .wait_s = reply->wait_s};
-    asked->answered(asked->user, &answer);
-    g_free(asked);
+    answered(user, &answer);
 }
 
 static void service_ask(gpointer opened, const SourceQuestion *question, SourceAnswered answered, gpointer user)
@@ -128,9 +121,7 @@ static void service_ask(gpointer opened, const SourceQuestion *question, SourceA
                                     .headers = headers_of(service, body),
                                     .body = body,
                                     .max_bytes = STENO_CONTENT_KEYS_MAX_BYTES};
-    Asked *asked = g_new(Asked, 1);
-    *asked = (Asked){answered, user};
-    key_http_send(service->http, &request, on_reply, asked);
+    key_http_send(service->http, &request, on_reply, answered, user);
     free(body);
 }
 

@@ -115,20 +115,13 @@ static SourceOutcome judge(const KeyHttpReply *reply, GError **error)
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
 
-typedef struct {
-    SourceAnswered answered;
-    gpointer user;
-} Asked;
-
-static void on_reply(gpointer user, const KeyHttpReply *reply)
+static void on_reply(const KeyHttpReply *reply, SourceAnswered answered, gpointer user)
 {
-    Asked *asked = user;
     g_autoptr(GError) error = NULL;
     g_autoptr(StenoSecret) text = NULL;
     SourceOutcome outcome = reply->status == 200 ? vault_take_secret(reply->body, &text, &error) : judge(reply, &error);
     const SourceAnswer answer = {.outcome = outcome, .text = text, .error = error, .wait_s = reply->wait_s};
-    asked->answered(asked->user, &answer);
-    g_free(asked);
+    answered(user, &answer);
 }
 
 static void vault_ask(gpointer opened, const SourceQuestion *question, SourceAnswered answered, gpointer user)
@@ -145,9 +138,7 @@ static void vault_ask(gpointer opened, const SourceQuestion *question, SourceAns
                                     .allow_http = TRUE,
                                     .headers = headers,
                                     .max_bytes = STENO_CONTENT_KEYS_MAX_BYTES + ENVELOPE_MAX_BYTES};
-    Asked *asked = g_new(Asked, 1);
-    *asked = (Asked){answered, user};
-    key_http_send(vault->http, &request, on_reply, asked);
+    key_http_send(vault->http, &request, on_reply, answered, user);
 }
 
 /* ---- the vault --------------------------------------------------------------------------------------------------- */
