@@ -71,8 +71,8 @@ static int run_check(CliCall *call, GError **error)
     if (call->json)
         cli_print_json(json_pack("{s:s, s:b}", "file", path, "ok", TRUE));
     else
-        printf("%s is good: %u apps, %u platforms, %u storages, %u webhooks\n", path, config->apps->len,
-               config->platforms->len, config->storages->len, config->webhooks->len);
+        printf("%s is good: %u apps, %u platforms, %u storages, %u webhooks, %u key sources\n", path, config->apps->len,
+               config->platforms->len, config->storages->len, config->webhooks->len, config->key_sources->len);
     return 0;
 }
 

@@ -34,8 +34,12 @@ void doctor_disks(CliChecks *checks, const StenoConfig *config);
 void doctor_signing(CliChecks *checks, const StenoConfig *config);
 /* Limits of stenod's process, 0: of this one, which is told. */
 void doctor_limits(CliChecks *checks, const StenoConfig *config, gint pid);
-/* Names of platforms' hosts, STUN and TURN servers, S3 endpoints. */
+/* Names of platforms' hosts, STUN and TURN servers, S3 endpoints, key services. */
 void doctor_names(CliChecks *checks, const StenoConfig *config);
+/* Key sources: folders, files and programs that are there and not others' to read or change, services that answer. */
+void doctor_key_sources(CliChecks *checks, const StenoConfig *config);
+/* Which cryptographic module does what, and what of it is validated: prints it; the exit code. */
+int doctor_fips(gboolean json, GError **error);
 /* When the HTTPS server's certificate ends (Unix time); 0: it could not be asked, *words (free it) tells why. */
 gint64 cli_client_certificate(const char *address, char **words);
 

@@ -110,4 +110,16 @@ gboolean cli_check_result(const json_t *recording, GError **error);
 /* Prints a recording, for people. */
 void cli_print_recording(const json_t *recording);
 
+/* ---- content.c: channels' own encryption ------------------------------------------------------------------------- */
+
+/* --content, --keys, --fail-on-undecryptable into a start request. */
+gboolean cli_add_content(CliCall *call, json_t *request, GError **error);
+/* "livekit, keys: vault-1; some frames are sealed"; "" when there is none. Caller frees. */
+char *cli_describe_content(const json_t *recording);
+/* One of content.undecryptable, with its participant's name. Caller frees. */
+char *cli_describe_undecryptable(const json_t *recording, const json_t *one);
+gboolean cli_is_undecryptable(const json_t *recording);
+/* "sealed", "cms", "cenc", or "". Lent. */
+const char *cli_file_encryption(const json_t *file);
+
 #endif

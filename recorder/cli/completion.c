@@ -17,7 +17,7 @@ static Offer offer_of(const char *argument)
         return OFFER_FOLDERS;
     if (strcmp(argument, "FILE") == 0 || strcmp(argument, "[FILE]") == 0)
         return OFFER_FILES;
-    return strchr(argument, '|') && argument[0] != '@' ? OFFER_WORDS : OFFER_NOTHING;
+    return strchr(argument, '|') && !strchr(argument, '@') ? OFFER_WORDS : OFFER_NOTHING;
 }
 
 /* "a|b" → "a b" */

@@ -149,6 +149,8 @@ static void check_certificates(CliChecks *checks, const StenoConfig *config)
 static int run_doctor(CliCall *call, GError **error)
 {
     const char *path = cli_text(call, "config") ? cli_text(call, "config") : STENO_CONFIG_DEFAULT_PATH;
+    if (cli_flag(call, "fips"))
+        return doctor_fips(call->json, error);
     g_autoptr(CliClient) client = cli_client_new(call, error);
     if (!client)
         return 1;
@@ -162,6 +164,7 @@ static int run_doctor(CliCall *call, GError **error)
         doctor_signing(checks, config);
         doctor_limits(checks, config, cli_client_peer(client));
         doctor_names(checks, config);
+        doctor_key_sources(checks, config);
     }
     if (check_stenod(checks, client)) {
         check_version(checks, client);
@@ -176,6 +179,8 @@ static int run_doctor(CliCall *call, GError **error)
 
 static const CliOption doctor_options[] = {
     {"config", 'c', CLI_TEXT, "FILE", "stenod's configuration (default: /etc/steno/steno.conf)"},
+    {"fips", 0, CLI_FLAG, NULL,
+     "instead: which cryptographic module does what here, and which of them is no FIPS module"},
     {NULL},
 };
 
@@ -187,12 +192,16 @@ const CliCommand cli_doctor = {
         "Checks what recordings need: the configuration, the clock, disks, limits, names, the signing key, stenod and "
         "its\n"
         "certificate, every platform and its token, every storage (a small file is put, got and deleted), what waits\n"
-        "for them, the webhooks; and tells what to do. Works without stenod, too. With --server only what stenod there "
+        "for them, key sources, the webhooks; and tells what to do. Works without stenod, too. With --server only what "
+        "stenod there "
         "can tell is checked.",
     .examples = "  sudo steno doctor\n"
-                "  steno doctor --json | jq '.checks[] | select(.ok | not)'\n",
+                "  steno doctor --json | jq '.checks[] | select(.ok | not)'\n"
+                "  steno doctor --fips\n",
     .codes = "",
-    .code_words = "   1  something is wrong (lines with ✗; those with ! are worth a look)\n",
+    .code_words =
+        "   1  something is wrong (lines with ✗; those with ! are worth a look); with --fips: an algorithm is done\n"
+        "      by something else than a FIPS module\n",
     .options = doctor_options,
     .remote = TRUE,
     .run = run_doctor,

@@ -189,4 +189,10 @@ void doctor_names(CliChecks *checks, const StenoConfig *config)
         if (uri && g_uri_get_host(uri))
             check_name(checks, storage->name, g_uri_get_host(uri));
     }
+    for (guint i = 0; config && i < config->key_sources->len; i++) {
+        const StenoConfigKeys *source = g_ptr_array_index(config->key_sources, i);
+        g_autoptr(GUri) uri = source->url ? g_uri_parse(source->url, G_URI_FLAGS_NONE, NULL) : NULL;
+        if (uri && g_uri_get_host(uri) && g_uri_get_host(uri)[0])
+            check_name(checks, source->name, g_uri_get_host(uri));
+    }
 }

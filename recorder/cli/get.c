@@ -16,12 +16,13 @@ static void add_file(CliTable *table, const json_t *file, gboolean plain)
 {
     g_autofree char *size = cli_size(cli_number(file, "bytes"), plain);
     cli_table_add(table, cli_member(file, "name"), cli_member(file, "deleted_at")[0] ? "deleted" : size,
-                  cli_member(file, "media_type"), cli_member(file, "participant"), cli_member(file, "sha256"));
+                  cli_member(file, "media_type"), cli_member(file, "participant"), cli_member(file, "sha256"),
+                  cli_file_encryption(file));
 }
 
 static int run_files(CliCall *call, GError **error)
 {
-    static const char *const heads[] = {"FILE", "SIZE", "TYPE", "PARTICIPANT", "SHA-256", NULL};
+    static const char *const heads[] = {"FILE", "SIZE", "TYPE", "PARTICIPANT", "SHA-256", "ENCRYPTED", NULL};
     static const CliListing listing = {"files", heads, 4, add_file};
     g_autofree char *path = cli_path("recordings", call->operands[0], "files", NULL);
     int exit_code = cli_list_answer(call, path, &listing, error);

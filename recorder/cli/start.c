@@ -166,7 +166,7 @@ static json_t *make_request(CliCall *call, GError **error)
     if (cli_flag(call, "rotate-join"))
         json_object_set_new(request, "rotate_join", json_true());
     if (add_changeable(call, request, error) && add_duration(call, "rotate", request, "rotate_s", error) &&
-        add_time(call, request, error))
+        cli_add_content(call, request, error) && add_time(call, request, error))
         return request;
     json_decref(request);
     return NULL;
@@ -287,6 +287,12 @@ static const CliOption start_options[] = {
     {"rotate", 0, CLI_TEXT, "DURATION",
      "begin new files after this long, and store the finished ones while it goes on (0: never; default: the app's)"},
     {"rotate-join", 0, CLI_FLAG, NULL, "join what was rotated into one file each at the end"},
+    {"content", 0, CLI_TEXT, "FORMAT",
+     "the channel's own encryption: none, sframe, livekit, jitsi, aes-128-gcm2 … (default: the app's)"},
+    {"keys", 0, CLI_TEXT, "NAME|later|@FILE|-",
+     "its keys: a key source's name, later (record sealed), or a key file (mode 0600) (default: the app's)"},
+    {"fail-on-undecryptable", 0, CLI_TEXT, "DURATION",
+     "end the recording when a track cannot be decrypted for so long (0: never; default: the app's)"},
     {"at", 0, CLI_TEXT, "TIME", "start then: 08:30 (the next one), \"2026-11-22 08:30\", 2026-11-22T08:30:00Z"},
     {"webhook", 0, CLI_TEXT, "NAME", "tell its events there (default: the app's)"},
     {"unless-running", 0, CLI_FLAG, NULL,
@@ -309,11 +315,13 @@ const CliCommand cli_start = {
         "Has stenod record a channel, now or at a time, and prints the recording's id. stenod goes on by itself: the\n"
         "command may end. For cron: nothing is printed on standard error when all is well, and of two commands with\n"
         "--unless-running at the same moment one starts a recording and both print its id.",
-    .examples = "  steno start --app clinic --platform janus-1 --channel 1234 --for 1h --unless-running\n"
-                "  steno start --app clinic --platform janus-1 --channel 1234 --at 08:30 --label case=17\n"
-                "  steno start --app clinic --platform janus-1 --channel 1234 --storage primary --storage archive \\\n"
-                "      --store all --rotate 30m\n",
-    .codes = "already-recording conflict limit-reached disk-low idempotency-mismatch",
+    .examples =
+        "  steno start --app clinic --platform janus-1 --channel 1234 --for 1h --unless-running\n"
+        "  steno start --app clinic --platform janus-1 --channel 1234 --at 08:30 --label case=17\n"
+        "  steno start --app clinic --platform janus-1 --channel 1234 --storage primary --storage archive \\\n"
+        "      --store all --rotate 30m\n"
+        "  steno start --app clinic --platform janus-1 --channel 1234 --content livekit --keys @channel.keys.json\n",
+    .codes = "already-recording conflict limit-reached disk-low idempotency-mismatch off-the-record keys-invalid",
     .code_words = "  10…44  with --wait: why the recording failed, as of `steno record`\n",
     .options = start_options,
     .remote = TRUE,

@@ -1,7 +1,9 @@
 """The commands of `steno` against a stenod that only talks: what is sent, printed and returned, also when it goes wrong."""
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -82,9 +84,47 @@ class Commands(unittest.TestCase):
             "start_at": "2099-06-01T06:30:00Z"})
 
     def test_a_secret_in_argv_is_refused_and_not_repeated(self):
-        out, err = self.steno(*START, "--token", "a-join-token", code=2)
-        self.assertNotIn("a-join-token", out + err)
+        for words in (["--token", "a-join-token"], ["--keys", "a passphrase"], ["--keys", '{"keys": [{"passphrase": "a passphrase"}]}'],
+                      ["--keys", ""]):
+            out, err = self.steno(*START, *words, code=2)
+            self.assertNotIn("a-join-token", out + err)
+            self.assertNotIn("a passphrase", out + err)
         self.assertEqual(self.fake.requests, [])
+
+    def key_file(self, text, mode=0o600):
+        path = os.path.join(self.at, "channel.json")
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def test_start_with_content_keys(self):
+        for words, content in ((["--content", "livekit", "--keys", "later"], {"format": "livekit", "keys": "later"}),
+                               (["--keys", "vault-1", "--fail-on-undecryptable", "30s"], {"keys": "vault-1", "fail_on_undecryptable_s": 30}),
+                               (["--content", "none"], {"format": "none"})):
+            self.steno(*START, *words, "--unless-running")
+            self.assertEqual([r for r in map(json.loads, (r["body"] for r in self.fake.requests if r["body"]))][-1]["content"], content)
+        key_set = {"keys": [{"kid": "18446744073709551615", "passphrase": "a passphrase"}]}
+        path = self.key_file(json.dumps(key_set))
+        self.steno(*START[:-1], "2", "--content", "sframe", "--keys", "@" + path)
+        self.assertEqual(self.last()[1]["content"], {"format": "sframe", "keys": key_set})
+        with open(path) as given:
+            self.steno(*START[:-1], "3", "--keys", "-", stdin=given)
+        self.assertEqual(self.last()[1]["content"], {"keys": key_set})
+
+    def test_key_files_that_are_none(self):
+        for text, mode, code, words in (('{"keys": [', 0o600, 29, "no JSON"), ("[]", 0o600, 29, "no JSON object"),
+                                        ('{"keys": "a passphrase" x}', 0o600, 29, "no JSON"), ("{}", 0o644, 2, "chmod 0600")):
+            out, err = self.steno(*START, "--keys", "@" + self.key_file(text, mode), code=code)
+            self.assertIn(words, err)
+            self.assertNotIn("a passphrase", out + err)
+        self.steno(*START, "--keys", "@" + os.path.join(self.at, "gone"), code=2)
+        self.assertEqual(self.fake.requests, [])
+
+    def test_a_channel_off_the_record(self):
+        self.fake.faults = [(403, "off-the-record", "app 'clinic' never records channel '1234'")]
+        _, err = self.steno(*START, code=28)
+        self.assertIn("never records", err)
 
     def test_start_of_a_running_channel(self):
         ident = self.add(channel="1234")
@@ -404,6 +444,21 @@ class Commands(unittest.TestCase):
         self.assertIn("storing (blocked)", self.steno("list")[0])
         self.assertIn("\tstoring\t", self.steno("list", "--plain")[0])
 
+    def test_show_of_an_encrypted_channel(self):
+        self.add(participants=[{"id": "7", "name": "alice", "joined_at": None, "left_at": None}],
+                 files=[file_of("a.mkv", b"x", sealed=True), file_of("b.mkv.cms", b"x", encryption="cms"), file_of("c.mkv", b"x")],
+                 content={"format": "livekit", "keys": "vault-1", "sealed": True, "undecryptable": [
+                     {"participant": "7", "track": 2, "kid": "3", "cause": "no-key", "since": "2026-11-21T19:55:40Z"},
+                     {"participant": "8", "track": 4, "kid": None, "cause": "bad-key", "since": "2026-11-21T19:55:40Z"}]})
+        out, _ = self.steno("show", "01A")
+        for words in ("livekit, keys: vault-1; some frames are sealed\n", "alice, track 2, key id 3: no-key since 2026-11-21 20:55:40\n",
+                      "8, track 4, key id unknown: bad-key since 2026-11-21 20:55:40\n", "ENCRYPTED"):
+            self.assertIn(words, out)
+        self.assertIn("recording (undecryptable)", self.steno("list")[0])
+        self.assertIn("\trecording\t", self.steno("list", "--plain")[0])
+        out, _ = self.steno("files", "01A", "--plain")
+        self.assertEqual([line.split("\t")[-1] for line in out.splitlines()], ["sealed", "cms", ""])
+
     # ---- reaching stenod ----
     def test_nobody_there(self):
         self.fake.down()
@@ -505,10 +560,66 @@ class Commands(unittest.TestCase):
         self.assertEqual((told["stenod"]["ok"], told["configuration"]["ok"]), (False, True))
         self.assertNotIn("webhook ward-7", told)
 
+    def test_doctor_of_key_sources(self):
+        config = self.well()
+        keys = os.path.join(self.at, "keys")
+        os.makedirs(os.path.join(keys, "clinic"), 0o700)
+        program = os.path.join(self.at, "give-key")
+        with open(os.path.join(keys, "clinic", "1234.json"), "w"), open(program, "w"):
+            pass
+        os.chmod(os.path.join(keys, "clinic", "1234.json"), 0o400)
+        os.chmod(program, 0o700)
+        for name, mode in (("token", 0o600), ("service", 0o600)):
+            with open(os.open(os.path.join(self.at, name), os.O_WRONLY | os.O_CREAT, mode), "w") as f:
+                f.write("x\n")
+        with socket.create_server(("127.0.0.1", 0)) as there, open(config, "a") as f:
+            f.write('key_sources = (\n'
+                    f'{{ name = "files"; path = "{keys}"; }}, {{ name = "program"; type = "command"; path = "{program}"; }},\n'
+                    f'{{ name = "vault"; type = "vault"; url = "http://127.0.0.1:{there.getsockname()[1]}"; secret_file = "{self.at}/token"; }},\n'
+                    f'{{ name = "gone"; type = "service"; url = "https://127.0.0.1:1/keys"; secret_file = "{self.at}/service"; }});\n')
+            f.flush()
+            told = self.doctor(config, 1)
+        self.assertEqual([told[f"key source {name}"]["ok"] for name in ("files", "program", "vault", "gone")], [True, True, True, False])
+        self.assertIn("1 channels' keys", told["key source files"]["detail"])
+        self.assertIn("DNS of vault", told)
+        os.chmod(os.path.join(keys, "clinic", "1234.json"), 0o640)
+        os.chmod(program, 0o722)
+        told = self.doctor(config, 1)
+        self.assertIn("can be read by others (mode 0640)", told["key source files"]["detail"])
+        self.assertIn("chmod 0400", told["key source files"]["advice"])
+        self.assertIn("can be changed by others", told["key source program"]["detail"])
+
+    def test_doctor_fips(self):
+        """The recorder is asked: here one that only talks, beside a copy of the command."""
+        folder = os.path.join(self.at, "bin")
+        os.mkdir(folder)
+        steno = shutil.copy(STENO, os.path.join(folder, "steno"))
+        good = {"use": "content", "algorithm": "AES-128-GCM", "module": "OpenSSL FIPS Provider", "version": "3.0.9", "fips": True}
+        off = {"use": "content", "algorithm": "SM4-128-ECB", "module": None, "version": None, "fips": False}
+        other = {"use": "SRTP", "algorithm": "AES-CM", "module": "NSS", "version": None, "fips": False}
+        recorder = os.path.join(folder, "steno-recorder")
+
+        def doctor(rows, code, *words):
+            with open(recorder, "w") as f:
+                f.write(f"#!/bin/sh\n[ \"$*\" = --modules ] || exit 9\necho '{rows if isinstance(rows, str) else json.dumps(rows)}'\n")
+            os.chmod(recorder, 0o700)
+            done = subprocess.run([steno, "doctor", "--fips", *words], env=self.environment(), capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+            return done.stdout
+        out = doctor([good, off], 0)
+        self.assertIn("✓ AES-128-GCM (content)  OpenSSL FIPS Provider 3.0.9\n", out)
+        self.assertIn("! SM4-128-ECB (content)  off: ", out)
+        out = doctor([good, other], 1)
+        self.assertRegex(out, r"✗ AES-CM \(SRTP\) +NSS +is no FIPS module\n")
+        self.assertEqual(json.loads(doctor([good, off], 0, "--json")), {"ok": True, "modules": [good, off]})
+        self.assertFalse(json.loads(doctor([good, other], 1, "--json"))["ok"])
+        doctor("nonsense", 1)
+        self.assertEqual(self.fake.requests, [])
+
     def test_check(self):
         config = self.well()
         out, _ = self.steno("check", config)
-        self.assertEqual(out, f"{config} is good: 0 apps, 1 platforms, 1 storages, 0 webhooks\n")
+        self.assertEqual(out, f"{config} is good: 0 apps, 1 platforms, 1 storages, 0 webhooks, 0 key sources\n")
         with open(config, "a") as f:
             f.write("frobnicate = 1;\nhocus = 2;\n")
         _, err = self.steno("check", config, code=54)

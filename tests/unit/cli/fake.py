@@ -9,7 +9,7 @@ import threading
 import urllib.parse
 
 MEMBERS = {"app", "platform", "channel", "profile", "token", "subscribe", "outputs", "storages", "store", "rotate_s",
-           "rotate_join", "max_duration_s", "max_idle_s", "start_at", "labels", "webhook"}
+           "rotate_join", "max_duration_s", "max_idle_s", "start_at", "labels", "webhook", "content"}
 MEDIA = bytes(range(256)) * 8192  # 2 MiB
 
 
@@ -19,9 +19,9 @@ def recording(ident, **more):
         "id": ident, "app": "clinic", "platform": "janus-1", "channel": "1234", "profile": "default",
         "state": "recording", "created_at": "2026-11-21T19:55:40.123Z", "updated_at": "2026-11-21T19:55:40.123Z",
         "start_at": None, "started_at": "2026-11-21T19:55:41.000Z", "ended_at": None, "request": {}, "labels": {},
-        "webhook": None, "participants": [], "tracks": [],
+        "webhook": None, "content": None, "participants": [], "tracks": [],
         "counts": {"duration_ms": 3723000, "participants": 1, "tracks": 2, "frames": 1, "bytes": 1000, "packets": 99,
-                   "lost": 1, "recovered": 0},
+                   "lost": 1, "recovered": 0, "sealed": 0},
         "parts": 1, "progress": None, "files": [], "storages": [], "end_reason": None, "error": None}
     whole.update(more)
     return whole
@@ -29,7 +29,8 @@ def recording(ident, **more):
 
 def file_of(name, data, **more):
     whole = {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "media_type": "video/x-matroska",
-             "participant": "alice", "url": "", "storage": "primary", "section": None, "deleted_at": None}
+             "participant": "alice", "url": "", "storage": "primary", "section": None, "sealed": False,
+             "encryption": None, "deleted_at": None}
     whole.update(more)
     return whole
 
