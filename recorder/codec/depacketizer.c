@@ -47,6 +47,7 @@ void steno_depacketizer_take(StenoDepacketizer *depacketizer, const StenoPacket 
         open_begin(depacketizer, packet);
     depacketizer->open_packets++;
     depacketizer->open_last_seq = packet->seq;
+    depacketizer->open_marked = packet->marker;
     if (depacketizer->open)
         depacketizer->open->arrival_us = packet->arrival_us;
 }
@@ -303,7 +304,9 @@ void steno_depacketizer_gap(StenoDepacketizer *depacketizer, gint64 first_seq, g
 void steno_depacketizer_flush(StenoDepacketizer *depacketizer)
 {
     StenoOutlet *outlet = &depacketizer->outlet;
-    open_close(depacketizer, true);
+    /* Half an opaque frame would be taken for a forged one; half a picture in the clear is better than none. */
+    if (depacketizer->open_marked || !steno_depacketizer_is_opaque(depacketizer))
+        open_close(depacketizer, true);
     open_drop(depacketizer, G_MAXUINT32);
     steno_outlet_gaps_emit(outlet, G_MININT64, true);
     depacketizer->skipping = false;

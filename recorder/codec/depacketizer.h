@@ -46,6 +46,7 @@ struct StenoDepacketizer {
     guint32 open_packets; /* 0: no frame is open */
     bool open_refused;    /* a ceiling was hit: nothing more goes in, and at its end it is told as OVERFLOW */
     bool open_unsure;     /* it began where packets may be missing */
+    bool open_marked;     /* its last packet has the marker */
 
     gint64 frame_rtp_ts; /* of the open frame, or of the one that is skipped */
     bool skipping;       /* a frame was dropped: its other packets are passed over */

@@ -202,7 +202,7 @@ void steno_nal_outline_add(StenoNalOutline *outline, guint8 type, StenoNalClass 
         outline->first_class = class;
     }
     outline->has_sets |= class == STENO_NAL_IS_SET;
-    outline->has_slice |= class >= STENO_NAL_IS_DELTA;
+    outline->slices += class >= STENO_NAL_IS_DELTA;
     outline->is_key |= class == STENO_NAL_IS_KEY;
 }
 
@@ -210,35 +210,31 @@ void steno_nal_outline_add(StenoNalOutline *outline, guint8 type, StenoNalClass 
 static bool has_head(const StenoNalOutline *outline, bool unsure)
 {
     const guint8 usual = outline->beginnings[outline->is_key];
-    if (!unsure || !outline->has_slice)
+    if (!unsure)
         return true;
+    if (outline->several && outline->first_class >= STENO_NAL_IS_DELTA)
+        return false;
     if (usual > 0)
         return outline->first_type == usual;
-    switch (outline->first_class) {
-    case STENO_NAL_IS_HEAD:
-    case STENO_NAL_IS_SET:
-    case STENO_NAL_IS_DELTA:
-        return true;
-    case STENO_NAL_IS_KEY:
-        return !outline->has_sets;
-    default:
-        return false;
-    }
+    /* At the start of a stream: what most senders do. A delta that is lost here was of no use without a key frame. */
+    return outline->first_class == STENO_NAL_IS_HEAD || outline->first_class == STENO_NAL_IS_SET ||
+           (outline->first_class == STENO_NAL_IS_KEY && !outline->has_sets);
 }
 
 StenoEnding steno_nal_outline_close(StenoNalOutline *outline, bool unsure)
 {
-    if (!outline->has_slice)
+    if (outline->slices == 0)
         return STENO_ENDING_NO_PICTURE;
     if (!has_head(outline, unsure))
         return STENO_ENDING_BEHEADED;
-    if (!unsure)
-        outline->beginnings[outline->is_key] = outline->first_type;
+    outline->beginnings[outline->is_key] = outline->first_type;
+    outline->several = outline->slices > 1;
     steno_nal_outline_forget(outline);
     return STENO_ENDING_WHOLE;
 }
 
 void steno_nal_outline_forget(StenoNalOutline *outline)
 {
-    outline->begun = outline->has_slice = outline->is_key = false;
+    outline->begun = outline->is_key = false;
+    outline->slices = 0;
 }

@@ -86,11 +86,13 @@ typedef enum {
 
 typedef struct {
     bool has_sets; /* the stream sends parameter sets */
-    /* What access units of others (0) and key frames (1) began with, when that was sure: NAL unit types; 0: unknown. */
+    /* What the last whole access units of others (0) and of key frames (1) began with: NAL unit types; 0: unknown. */
     guint8 beginnings[2];
+    bool several; /* the last whole one had several slices in sight: a slice in front may be any of them */
 
     /* The open access unit. */
-    bool begun, has_slice, is_key;
+    bool begun, is_key;
+    guint slices;
     guint8 first_type;
     StenoNalClass first_class;
 } StenoNalOutline;

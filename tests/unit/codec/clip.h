@@ -14,6 +14,7 @@ typedef struct {
     AVCodecParameters *parameters;
     guint width[2], height[2]; /* px, before and after the change */
     guint changed_at;          /* the packet that the second size begins with */
+    bool sealed;               /* packets are under an encryption of the test's */
 } Clip;
 
 /* NULL when this libavcodec has no encoder for it. small: pictures of a few hundred bytes, for seeds. */

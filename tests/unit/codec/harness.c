@@ -8,13 +8,23 @@ static void keep(gpointer user, StenoFrame *frame)
     g_ptr_array_add(harness->frames, frame);
 }
 
-void harness_init_pool(Harness *harness, StenoCodec codec, const char *fmtp, gsize pool_bytes)
+static void init(Harness *harness, const StenoDepacketizerConfig *config, gsize pool_bytes)
 {
-    const StenoDepacketizerConfig config = {.codec = codec, .fmtp = fmtp, .track = 7};
     *harness = (Harness){.seq = HARNESS_FIRST_SEQ, .rtp_ts = G_GINT64_CONSTANT(0xfffff000)};
     harness->pool = steno_frame_pool_new(pool_bytes);
     harness->frames = g_ptr_array_new_with_free_func((GDestroyNotify)steno_frame_unref);
-    harness->depacketizer = steno_depacketizer_new(&config, harness->pool, keep, harness);
+    harness->depacketizer = steno_depacketizer_new(config, harness->pool, keep, harness);
+}
+
+void harness_init_pool(Harness *harness, StenoCodec codec, const char *fmtp, gsize pool_bytes)
+{
+    init(harness, &(StenoDepacketizerConfig){.codec = codec, .fmtp = fmtp, .track = 7}, pool_bytes);
+}
+
+void harness_init_opaque(Harness *harness, StenoCodec codec, const char *fmtp)
+{
+    init(harness, &(StenoDepacketizerConfig){.codec = codec, .fmtp = fmtp, .track = 7, .opaque = true},
+         64 * 1024 * 1024);
 }
 
 void harness_init(Harness *harness, StenoCodec codec, const char *fmtp)

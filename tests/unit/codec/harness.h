@@ -17,6 +17,8 @@ typedef struct {
 void harness_init(Harness *harness, StenoCodec codec, const char *fmtp);
 /* The same with a pool of so many bytes. */
 void harness_init_pool(Harness *harness, StenoCodec codec, const char *fmtp, gsize pool_bytes);
+/* The same for a stream under the channel's own AES. */
+void harness_init_opaque(Harness *harness, StenoCodec codec, const char *fmtp);
 void harness_clear(Harness *harness);
 
 /* Pushes a payload; what steno_depacketizer_push() says. */
