@@ -5,6 +5,7 @@
 
 #include "steno/base/error.h"
 #include "steno/capture.h"
+#include "steno/codec.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -38,7 +39,8 @@ GArray *sealed_find(const Model *model)
             SealedFile file = {.track = track, .index = i, .part = row->part, .number = row->number};
             g_autoptr(StenoCaptureReader) reader = open_file(model, &file);
             StenoCaptureFrame frame;
-            if (!reader || steno_capture_reader_next(reader, &frame) != 1 || !frame.encrypted)
+            if (!reader || steno_capture_reader_next(reader, &frame) != 1 ||
+                (!frame.encrypted && !steno_capture_reader_is_sealed(reader)))
                 continue;
             file.first_arrival_us = frame.arrival_us;
             g_array_append_val(files, file);
@@ -76,6 +78,28 @@ gboolean sealed_packet(const guint8 *data, gsize bytes, SealedPacket *packet)
         .payload_bytes = bytes - PACKET_HEAD_BYTES,
     };
     return TRUE;
+}
+
+StenoContentOutcome sealed_open(StenoContentOpener *opener, StenoCodec codec, StenoContentUnit unit,
+                                const SealedPacket *packet, guint8 *out, StenoContentOpened *opened)
+{
+    gsize sizes[STENO_CODEC_LAYERS_MAX] = {packet->payload_bytes}, from = 0, to = 0;
+    StenoContentOutcome outcome = STENO_CONTENT_CLEAR;
+    guint count = 1;
+    if (unit == STENO_CONTENT_PER_FRAME)
+        count = steno_codec_layers(codec, packet->payload, packet->payload_bytes, sizes);
+    for (guint i = 0; i < count; i++) {
+        StenoContentOutcome part =
+            steno_content_open(opener, codec, packet->payload + from, sizes[i], out + to, opened);
+        if (part != STENO_CONTENT_OPENED && part != STENO_CONTENT_CLEAR)
+            return part;
+        if (part == STENO_CONTENT_OPENED)
+            outcome = part;
+        from += sizes[i];
+        to += sizes[i] = opened->bytes;
+    }
+    opened->bytes = count > 1 ? steno_codec_join_layers(out, sizes, count) : to;
+    return outcome;
 }
 
 /* ---- whose keys -------------------------------------------------------------------------------------------------- */

@@ -43,6 +43,11 @@ typedef struct {
 /* FALSE: it is none. */
 gboolean sealed_packet(const guint8 *data, gsize bytes, SealedPacket *packet);
 
+/* Opens what is in a block; out has room for all of it. As steno_content_open(), for all parts of a frame together:
+ * when one does not open, the frame does not, and the kid is that one's. */
+StenoContentOutcome sealed_open(StenoContentOpener *opener, StenoCodec codec, StenoContentUnit unit,
+                                const SealedPacket *packet, guint8 *out, StenoContentOpened *opened);
+
 /* Whose keys are needed: [{"participant", "kid"}]. Reads all frames. */
 json_t *sealed_wanted(const Model *model, const GArray *files, const StenoContentFormat *format);
 

@@ -32,8 +32,8 @@ static gboolean set_extradata(AVCodecParameters *parameters, const guint8 *data,
     return TRUE;
 }
 
-/* Decodes one key frame: the last way to learn a picture's size. */
-static void probe_size(AVCodecParameters *parameters, const StenoCaptureFrame *frame)
+/* Decodes one key frame: the last way to learn what a picture is like. */
+static void probe_picture(AVCodecParameters *parameters, const StenoCaptureFrame *frame)
 {
     const AVCodec *codec = avcodec_find_decoder(parameters->codec_id);
     AVCodecContext *context = codec ? avcodec_alloc_context3(codec) : NULL;
@@ -46,6 +46,8 @@ static void probe_size(AVCodecParameters *parameters, const StenoCaptureFrame *f
             avcodec_receive_frame(context, picture) >= 0) {
             parameters->width = picture->width;
             parameters->height = picture->height;
+            parameters->format = picture->format;
+            parameters->profile = context->profile;
         }
     }
     av_frame_free(&picture);
@@ -58,8 +60,16 @@ static gboolean needs_extradata(StenoCodec codec)
     return codec == STENO_CODEC_H264 || codec == STENO_CODEC_H265 || codec == STENO_CODEC_AV1;
 }
 
+/* An MP4 tells how VP9 is sampled, which nothing but its frames does. */
+static gboolean needs_picture(const PlanOutput *output, const PlanStream *plan, const AVCodecParameters *parameters)
+{
+    gboolean sampled = output->container == PLAN_MP4 && plan->codec == STENO_CODEC_VP9;
+    return parameters->width == 0 || (sampled && parameters->format < 0);
+}
+
 /* Looks for size and parameters in the first key frames, where the capture's format did not have them. */
-static gboolean learn_from_frames(Model *model, const PlanStream *plan, AVCodecParameters *parameters, GError **error)
+static gboolean learn_from_frames(Model *model, const PlanOutput *output, const PlanStream *plan,
+                                  AVCodecParameters *parameters, GError **error)
 {
     FeedReader reader = {.model = model, .stream = plan};
     g_autoptr(GArray) items = feed_items(plan, (AVRational){1, 1000});
@@ -68,7 +78,8 @@ static gboolean learn_from_frames(Model *model, const PlanStream *plan, AVCodecP
     for (guint i = 0; sound && i < items->len && seen < KEY_FRAMES_MAX; i++) {
         const FeedItem *item = &g_array_index(items, FeedItem, i);
         StenoCaptureFrame frame;
-        if (parameters->width > 0 && (parameters->extradata_size > 0 || !needs_extradata(plan->codec)))
+        if (!needs_picture(output, plan, parameters) &&
+            (parameters->extradata_size > 0 || !needs_extradata(plan->codec)))
             break;
         if (!(feed_frame(plan, item)->flags & FRAME_KEY))
             continue;
@@ -76,8 +87,8 @@ static gboolean learn_from_frames(Model *model, const PlanStream *plan, AVCodecP
         sound = feed_reader_read(&reader, item, &frame, error);
         if (!sound)
             break;
-        if (parameters->width == 0)
-            probe_size(parameters, &frame);
+        if (needs_picture(output, plan, parameters))
+            probe_picture(parameters, &frame);
         g_autoptr(GByteArray) sets = annexb_parameters(plan->codec, frame.payload, frame.payload_bytes);
         if (parameters->extradata_size == 0 && sets->len > 0)
             set_extradata(parameters, sets->data, sets->len);
@@ -96,7 +107,7 @@ static gboolean describe_video(Model *model, const PlanOutput *output, const Pla
     parameters->height = (int)segment->height;
     if (needs_extradata(plan->codec) && segment->parameters_bytes > 0)
         set_extradata(parameters, segment->parameters, segment->parameters_bytes);
-    if (!learn_from_frames(model, plan, parameters, error))
+    if (!learn_from_frames(model, output, plan, parameters, error))
         return FALSE;
     if (parameters->width == 0 || parameters->height == 0 ||
         (needs_extradata(plan->codec) && parameters->extradata_size == 0)) {

@@ -15,6 +15,10 @@ typedef struct {
     gint64 rtp_ts, wall_us;
 } Time;
 
+typedef struct {
+    gint64 last, first;
+} SeqGap;
+
 struct UnsealReader {
     const Unsealing *unsealing;
     ModelTrack *track;
@@ -37,7 +41,9 @@ struct UnsealReader {
     gboolean has_seq;
     gboolean broken; /* something is missing before the next frame: */
     StenoGapCause broken_by;
-    GArray *losses; /* of gint64: where gaps that the recorder told end, in RTP time; sorted */
+    /* Gaps that the recorder told: where they end in RTP time, and which packets are missing; sorted. */
+    GArray *losses;   /* of gint64; per packet: only those that do not tell packets */
+    GArray *seq_gaps; /* of SeqGap; per packet */
 };
 
 /* ---- what comes out ---------------------------------------------------------------------------------------------- */
@@ -129,28 +135,42 @@ static gint compare_times(gconstpointer a, gconstpointer b)
     return (x > y) - (x < y);
 }
 
-static GArray *find_losses(const ModelTrack *track)
+static void find_losses(UnsealReader *reader)
 {
-    GArray *losses = g_array_new(FALSE, FALSE, sizeof(gint64));
-    for (guint i = 0; i < track->gaps->len; i++)
-        g_array_append_val(losses, g_array_index(track->gaps, ModelGap, i).until_rtp_ts);
-    g_array_sort(losses, compare_times);
-    return losses;
+    reader->losses = g_array_new(FALSE, FALSE, sizeof(gint64));
+    reader->seq_gaps = g_array_new(FALSE, FALSE, sizeof(SeqGap));
+    for (guint i = 0; i < reader->track->gaps->len; i++) {
+        const ModelGap *gap = &g_array_index(reader->track->gaps, ModelGap, i);
+        SeqGap seq = {.last = gap->last_seq, .first = gap->first_seq};
+        if (gap->packets > 0 && reader->unsealing->unit == STENO_CONTENT_PER_PACKET)
+            g_array_append_val(reader->seq_gaps, seq);
+        else
+            g_array_append_val(reader->losses, gap->until_rtp_ts);
+    }
+    /* Both begin with what they are sorted by. */
+    g_array_sort(reader->losses, compare_times);
+    g_array_sort(reader->seq_gaps, compare_times);
+}
+
+/* The first of the sorted rows whose key is greater; NULL: there is none. */
+static gconstpointer first_behind(const GArray *rows, gint64 key)
+{
+    guint low = 0, high = rows->len, size = g_array_get_element_size((GArray *)rows);
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        if (*(const gint64 *)(const void *)(rows->data + (gsize)middle * size) <= key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < rows->len ? rows->data + (gsize)low * size : NULL;
 }
 
 /* Did the recorder tell that something is missing behind the last block and before this one? */
 static gboolean was_told(const UnsealReader *reader, const StenoCaptureFrame *block)
 {
-    const GArray *losses = reader->losses;
-    guint low = 0, high = losses->len;
-    while (low < high) { /* the first that is behind */
-        guint middle = low + (high - low) / 2;
-        if (g_array_index(losses, gint64, middle) <= reader->high_rtp_ts)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low < losses->len && g_array_index(losses, gint64, low) <= block->rtp_ts)
+    const gint64 *until = first_behind(reader->losses, reader->high_rtp_ts);
+    if (until && *until <= block->rtp_ts)
         return TRUE;
     for (guint i = 0; i < reader->part->pauses->len; i++) {
         const ModelInterval *pause = &g_array_index(reader->part->pauses, ModelInterval, i);
@@ -220,14 +240,20 @@ static void take_frame(UnsealReader *reader, const StenoCaptureFrame *block, con
 
 /* ---- packets ----------------------------------------------------------------------------------------------------- */
 
-/* Tells the depacketizer what is missing before this packet. The recorder told it to us. */
+/*
+ * Tells the depacketizer what is missing before this packet. Numbers that were left out are no proof: packets of
+ * padding are not kept.
+ */
 static void take_seq(UnsealReader *reader, const StenoCaptureFrame *block, const SealedPacket *packet)
 {
-    gint64 missing = reader->has_seq ? packet->seq - reader->last_seq - 1 : 0;
-    if (missing > 0 || reader->broken)
-        steno_depacketizer_gap(reader->depacketizer, reader->has_seq ? reader->last_seq + 1 : packet->seq,
-                               packet->seq - 1, (guint32)CLAMP(missing, 0, G_MAXINT32), reader->last.rtp_ts,
-                               block->rtp_ts, STENO_GAP_LOST);
+    const SeqGap *gap = reader->has_seq ? first_behind(reader->seq_gaps, reader->last_seq) : NULL;
+    gboolean lost = gap && gap->first < packet->seq;
+    if (lost || reader->broken || (reader->begun && was_told(reader, block))) {
+        gint64 first = reader->has_seq ? MIN(reader->last_seq + 1, packet->seq - 1) : packet->seq - 1;
+        steno_depacketizer_gap(reader->depacketizer, first, packet->seq - 1,
+                               (guint32)MIN(packet->seq - first, G_MAXINT32), reader->last.rtp_ts, block->rtp_ts,
+                               STENO_GAP_LOST);
+    }
     reader->broken = FALSE;
     reader->last_seq = packet->seq;
     reader->has_seq = TRUE;
@@ -368,7 +394,7 @@ UnsealReader *unseal_reader_new(const Unsealing *unsealing, ModelTrack *track)
     reader->unsealing = unsealing;
     reader->track = track;
     reader->part = model_part(unsealing->model, track->part);
-    reader->losses = find_losses(track);
+    find_losses(reader);
     return reader;
 }
 
@@ -378,5 +404,6 @@ void unseal_reader_free(UnsealReader *reader)
     g_clear_pointer(&reader->depacketizer, steno_depacketizer_free);
     g_clear_pointer(&reader->format, steno_frame_unref);
     g_array_unref(reader->losses);
+    g_array_unref(reader->seq_gaps);
     g_free(reader);
 }

@@ -211,12 +211,12 @@ void unseal_track_step(UnsealTrack *track)
     if (track->payload->len < packet->payload_bytes)
         g_byte_array_set_size(track->payload, (guint)packet->payload_bytes);
     if (track->opener)
-        outcome = steno_content_open(track->opener, steno_capture_reader_codec(track->capture), packet->payload,
-                                     packet->payload_bytes, track->payload->data, &opened);
+        outcome = sealed_open(track->opener, steno_capture_reader_codec(track->capture), track->unsealing->unit, packet,
+                              track->payload->data, &opened);
     track->unsealing->unsealed->frames++;
     if (outcome == STENO_CONTENT_NO_KEY || outcome == STENO_CONTENT_BAD_KEY) {
         fail(track, outcome, &opened);
-    } else if (outcome != STENO_CONTENT_INJECTED) {
+    } else if (outcome != STENO_CONTENT_INJECTED && opened.bytes > 0) { /* nothing: DTX, which no key is needed for */
         end_failure(track, track->block.rtp_ts, track->block.wall_us);
         unseal_reader_frame(track->reader, &track->block, track->payload->data, opened.bytes,
                             track->unsealing->unit == STENO_CONTENT_PER_PACKET ? packet : NULL);

@@ -166,12 +166,22 @@ const Clip *clip_vp8(void)
 
 Scene *scene_open(const char *folder, guint part)
 {
+    return scene_open_encrypted(folder, part, NULL);
+}
+
+Scene *scene_open_encrypted(const char *folder, guint part, const char *content)
+{
     Scene *scene = g_new0(Scene, 1);
     scene->folder = g_strdup(folder);
     scene->part = part;
     scene->pool = steno_frame_pool_new(256 * 1024 * 1024);
     json_t *recording =
         json_pack("{s:s, s:s, s:s}", "id", "01JDTESTTESTTESTTESTTESTTE", "platform", "janus", "channel", "1234");
+    scene->content = content;
+    if (content)
+        json_object_set_new(recording, "content",
+                            json_pack("{s:s, s:s}", "format", content, "unit",
+                                      strcmp(content, "sframe-packet") == 0 ? "packet" : "frame"));
     StenoCaptureConfig config = {.folder = folder, .part = part, .zero_wall_us = SCENE_ZERO_US, .recording = recording};
     GError *error = NULL;
     scene->capture = steno_capture_new(&config, &error);
@@ -218,7 +228,7 @@ void scene_close(Scene *scene, const char *state)
 
 Scene *scene_rotate(Scene *scene, guint section, gint64 seam_us)
 {
-    Scene *next = scene_open(scene->folder, scene->part + 1);
+    Scene *next = scene_open_encrypted(scene->folder, scene->part + 1, scene->content);
     size_t i;
     json_t *event;
     json_array_foreach (scene->announced, i, event) {
@@ -246,13 +256,20 @@ static void push(Scene *scene, StenoFrame *frame)
         g_thread_yield();
 }
 
-static void push_format(Scene *scene, guint track, const Clip *clip, gint64 wall_us)
+/* Of what is sealed, no more than SDP told is known. */
+static void push_format(Scene *scene, guint track, const Clip *clip, gint64 wall_us, gboolean sealed)
 {
     StenoFrame *frame = steno_frame_new(scene->pool, STENO_FRAME_FORMAT, clip->parameters->len);
     frame->codec = clip->codec;
     frame->track = track;
     frame->wall_us = wall_us;
+    frame->encrypted = sealed;
     frame->format.clock_hz = clip->clock_hz;
+    if (sealed) {
+        frame->format.channels = (guint8)clip->channels;
+        push(scene, frame);
+        return;
+    }
     frame->format.width = (guint16)clip->width;
     frame->format.height = (guint16)clip->height;
     frame->format.channels = (guint8)clip->channels;
@@ -280,6 +297,66 @@ static void report(Scene *scene, const Play *play, gint64 true_us, gint64 rtp_ts
                 (json_int_t)(SCENE_ZERO_US + true_us + delay_us), "offset", (json_int_t)(play->offset_us + 2000));
 }
 
+/* One block of the file. */
+static void push_block(Scene *scene, const StenoFrame *like, const void *data, gsize bytes)
+{
+    StenoFrame *frame = steno_frame_new(scene->pool, STENO_FRAME_MEDIA, bytes);
+    frame->codec = like->codec;
+    frame->track = like->track;
+    frame->rtp_ts = like->rtp_ts;
+    frame->arrival_us = like->arrival_us;
+    frame->wall_us = like->wall_us;
+    frame->keyframe = like->keyframe;
+    frame->decodable = like->decodable;
+    frame->encrypted = like->encrypted;
+    if (bytes > 0)
+        memcpy(frame->payload, data, bytes);
+    frame->payload_bytes = (guint32)bytes;
+    push(scene, frame);
+}
+
+/* VP8 (RFC 7741) and Opus in packets of at most PACKET_BYTES, each sealed. */
+#define PACKET_BYTES 1000
+
+static void push_packets(Scene *scene, const Play *play, const StenoFrame *like, const guint8 *data, gsize bytes)
+{
+    gboolean video = steno_codec_is_video(like->codec);
+    for (gsize at = 0; at < bytes; at += PACKET_BYTES) {
+        gsize part = MIN(bytes - at, PACKET_BYTES);
+        guint8 payload[1 + PACKET_BYTES] = {at == 0 ? 0x10 : 0x00};
+        memcpy(payload + video, data + at, part);
+        g_autoptr(GBytes) sealed = sealer_seal(play->sealer, payload, part + video);
+        gsize sealed_bytes;
+        const void *sealed_data = g_bytes_get_data(sealed, &sealed_bytes);
+        g_autoptr(GByteArray) block = g_byte_array_new();
+        gint64 seq = GINT64_TO_LE(*play->seq);
+        guint8 marker = at + part == bytes;
+        (*play->seq)++;
+        g_byte_array_append(block, (const guint8 *)&seq, sizeof seq);
+        g_byte_array_append(block, &marker, 1);
+        g_byte_array_append(block, sealed_data, (guint)sealed_bytes);
+        push_block(scene, like, block->data, block->len);
+    }
+}
+
+static void push_frame(Scene *scene, const Play *play, StenoFrame *like, const guint8 *data, gsize bytes)
+{
+    if (!play->sealer) {
+        push_block(scene, like, data, bytes);
+        return;
+    }
+    like->encrypted = like->decodable = true;
+    like->keyframe = false;
+    if (play->seq) {
+        push_packets(scene, play, like, data, bytes);
+        return;
+    }
+    g_autoptr(GBytes) sealed = sealer_seal(play->sealer, data, bytes);
+    gsize sealed_bytes;
+    const void *sealed_data = g_bytes_get_data(sealed, &sealed_bytes);
+    push_block(scene, like, sealed_data, sealed_bytes);
+}
+
 guint scene_play(Scene *scene, const Play *play)
 {
     const Clip *clip = play->clip;
@@ -288,7 +365,7 @@ guint scene_play(Scene *scene, const Play *play)
     gboolean decodable = TRUE;
     gboolean new_here = g_hash_table_add(scene->formats, GUINT_TO_POINTER(play->track));
     if (new_here || !play->goes_on)
-        push_format(scene, play->track, clip, SCENE_ZERO_US + play->at_us);
+        push_format(scene, play->track, clip, SCENE_ZERO_US + play->at_us, play->sealer != NULL);
     for (guint i = 0; i < clip->frames->len; i++) {
         gint64 pts_us = g_array_index(clip->pts_us, gint64, i);
         gboolean key = g_array_index(clip->keys, gboolean, i);
@@ -305,17 +382,16 @@ guint scene_play(Scene *scene, const Play *play)
         gint64 jitter_us = play->jitter_us ? (gint64)i * 7919 % play->jitter_us : 0;
         gsize bytes;
         const void *data = g_bytes_get_data(clip->frames->pdata[i], &bytes);
-        StenoFrame *frame = steno_frame_new(scene->pool, STENO_FRAME_MEDIA, bytes);
-        frame->codec = clip->codec;
-        frame->track = play->track;
-        frame->rtp_ts = rtp_ts;
-        frame->arrival_us = MONO_ZERO_US + true_us + 2000 + jitter_us;
-        frame->wall_us = SCENE_ZERO_US + true_us + 2000 + jitter_us; /* what was known live: the arrival */
-        frame->keyframe = key;
-        frame->decodable = decodable;
-        memcpy(frame->payload, data, bytes);
-        frame->payload_bytes = (guint32)bytes;
-        push(scene, frame);
+        StenoFrame like = {
+            .codec = clip->codec,
+            .track = play->track,
+            .rtp_ts = rtp_ts,
+            .arrival_us = MONO_ZERO_US + true_us + 2000 + jitter_us,
+            .wall_us = SCENE_ZERO_US + true_us + 2000 + jitter_us, /* what was known live: the arrival */
+            .keyframe = key,
+            .decodable = decodable,
+        };
+        push_frame(scene, play, &like, data, bytes);
         pushed++;
         if (!play->no_reports && true_us - reported_us >= SCENE_SECOND) {
             report(scene, play, true_us, rtp_ts);

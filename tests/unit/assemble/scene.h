@@ -2,6 +2,8 @@
 #ifndef STENO_TESTS_ASSEMBLE_SCENE_H
 #define STENO_TESTS_ASSEMBLE_SCENE_H
 
+#include "sealer.h"
+
 #include "steno/capture.h"
 
 #define SCENE_ZERO_US G_GINT64_CONSTANT(1795000000000000)
@@ -31,6 +33,7 @@ const Clip *clip_vp8(void);
 typedef struct {
     char *folder;
     guint part;
+    const char *content; /* NULL: not encrypted */
     StenoCapture *capture;
     StenoFramePool *pool;
     json_t *announced;   /* what a part behind a rotation is told again */
@@ -40,6 +43,8 @@ typedef struct {
 char *scene_folder(void);
 void scene_remove(const char *folder);
 Scene *scene_open(const char *folder, guint part);
+/* …of a channel that is encrypted by itself: "sframe", or "sframe-packet". */
+Scene *scene_open_encrypted(const char *folder, guint part, const char *content);
 /* With a state event (NULL: none, as after a crash), and frees. */
 void scene_close(Scene *scene, const char *state);
 /* As a rotation does: closes the part as the last one of its section, and opens the next. */
@@ -62,6 +67,9 @@ typedef struct {
     gboolean goes_on; /* from the play before: the track has no new format */
     /* Frames [lost_from, lost_until) are not there; those up to the next key frame cannot be decoded. */
     guint lost_from, lost_until;
+    /* Frames are sealed with this; where packets are, `seq` is the first one's number, and goes on. */
+    Sealer *sealer;
+    gint64 *seq;
 } Play;
 
 /* Returns how many frames went in. */
