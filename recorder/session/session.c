@@ -466,16 +466,29 @@ static json_t *describe_content(const StenoJobSpec *job)
                      per_packet ? "packet" : "frame");
 }
 
+/* Who assembles it by hand does it in the same way: what was to be encrypted is not left in the clear. */
+static void describe_files(const StenoJobSpec *job, json_t *recording)
+{
+    json_t *recipients = json_array();
+    for (char **path = job->output_recipients; *path; path++)
+        json_array_append_new(recipients, json_string(*path));
+    json_object_set_new(recording, "output_encryption", json_string(job->output_encryption));
+    json_object_set_new(recording, "output_recipients", recipients);
+    json_object_set_new(recording, "content_keys", json_string(job->content_keys ? job->content_keys : ""));
+}
+
 static json_t *describe_recording(const StenoJobSpec *job)
 {
     g_autofree char *url = steno_log_redact(job->url);
     json_t *labels = job->labels ? json_loads(job->labels, 0, NULL) : NULL;
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:s, s:s, s:o, s:o}", "id", job->id, "platform",
-                     job->platform, "url", url, "channel", job->channel ? job->channel : "", "outputs", job->outputs,
-                     "audio", job->audio, "rotate_s", (json_int_t)job->rotate_s, "rotate_join", job->rotate_join,
-                     "version", STENO_VERSION, "app", job->app ? job->app : "", "platform_name",
-                     job->platform_name ? job->platform_name : "", "labels", labels ? labels : json_object(), "content",
-                     describe_content(job));
+    json_t *recording = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:s, s:s, s:o, s:o}", "id", job->id, "platform", job->platform,
+        "url", url, "channel", job->channel ? job->channel : "", "outputs", job->outputs, "audio", job->audio,
+        "rotate_s", (json_int_t)job->rotate_s, "rotate_join", job->rotate_join, "version", STENO_VERSION, "app",
+        job->app ? job->app : "", "platform_name", job->platform_name ? job->platform_name : "", "labels",
+        labels ? labels : json_object(), "content", describe_content(job));
+    describe_files(job, recording);
+    return recording;
 }
 
 StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPlace *place, const StenoLog *log,
