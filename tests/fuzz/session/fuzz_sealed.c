@@ -44,6 +44,7 @@ static const Fixed *fixed(void)
     static Fixed made;
     if (made.jobs[0])
         return &made;
+    steno_log_set_level(STENO_LOG_ERROR);
     for (guint i = 0; i < 2; i++) {
         g_autofree char *text = g_strdup_printf(SENDER, formats[i]);
         g_autofree char *path = NULL;
@@ -76,7 +77,8 @@ typedef struct {
     gint64 seq, arrival_us;
     Sent sent[FRAMES_MAX];
     guint n_sent;
-    gboolean waits; /* at the beginning and after a break, a picture that opens waits for a key frame */
+    gboolean waits;    /* at the beginning and after a break, a picture that opens waits for a key frame */
+    gboolean unmarked; /* the last frame is without a marker: nobody knows if it is whole */
     /* Of what came out last. */
     gboolean has_format, sealed, needs_keyframe;
     gint64 last_seq, last_rtp_ts;
@@ -95,7 +97,11 @@ static void open_world(World *world, guint unit)
     world->net.job = fixed()->jobs[unit];
     world->net.packets = steno_packet_pool_new(256);
     world->net.frames = steno_frame_pool_new(4 * 1024 * 1024);
-    session_net_open_content(&world->net);
+    /* Not live: no thread, so that a finding comes again. */
+    const StenoContentRingConfig config = {.format = steno_content_format(formats[unit])};
+    world->net.content = config.format;
+    world->net.ring = steno_content_ring_new(&config);
+    world->net.opened = steno_packet_new(world->net.packets);
     world->peer.net = &world->net;
     world->peer.rtp = steno_rtp_new(&rtp, &rtp_events, NULL);
     world->plan.rtp.video = TRUE;
@@ -156,6 +162,7 @@ static void send_frame(World *world, gboolean keyframe, guint n_packets, guint8 
     g_autoptr(GByteArray) whole = world->unit == 0 ? seal(world, frame, keys & 1) : g_byte_array_ref(frame);
     gsize each = (whole->len + n_packets - 1) / n_packets;
     world->sent[number].packets = n_packets;
+    world->unmarked = !marker;
     for (guint i = 0; i < n_packets; i++) {
         guint8 descriptor = i == 0 ? 0x10 : 0x00;
         g_autoptr(GByteArray) payload = g_byte_array_new();
@@ -236,6 +243,8 @@ static void check(const World *world)
 static void close_world(World *world)
 {
     NetTrack *track = world->track;
+    if (world->unmarked)
+        excuse(world);
     session_decrypt_flush(track);
     session_decrypt_end(track);
     take_all(world);
