@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define TRACK 1
-#define FRAMES_MAX 48
+#define FRAMES_MAX 24
 #define PACKETS_MAX 4 /* of a frame */
 #define KEY_0 "{\"suite\":4,\"keys\":[{\"kid\":0,\"key\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}]}"
 #define KEY_1 "{\"suite\":4,\"keys\":[{\"kid\":1,\"key\":\"EREREREREREREREREREREQ==\"}]}"
