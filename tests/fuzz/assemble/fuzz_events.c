@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     model_load_events(model, model_part(model, 2), (const char *)data, bytes);
     model_settle(model);
     json_t *tracks = tracks_of(model);
-    json_t *manifest = manifest_build(model, tracks, json_array());
+    json_t *manifest = manifest_build(model, tracks, json_array(), FALSE);
     char *text = json_dumps(manifest, JSON_COMPACT);
     json_t *parsed = text ? steno_manifest_parse(text, strlen(text), NULL) : NULL;
     if (!parsed)

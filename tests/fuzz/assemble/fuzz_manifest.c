@@ -17,7 +17,7 @@ static void merge(const json_t *manifest)
     g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(StenoCaptureSection));
     g_array_append_vals(rows, sections, G_N_ELEMENTS(sections));
     json_t *last = json_deep_copy(manifest), *stored = json_pack("[o]", json_deep_copy(manifest));
-    manifest_merge(last, stored, rows);
+    manifest_merge(last, stored, rows, FALSE);
     if (!manifest_check(last, NULL))
         abort();
     json_decref(last);
