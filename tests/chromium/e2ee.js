@@ -55,11 +55,24 @@ export class Encryption {
     this.post(this.livekit ? 'ratchetRequest' : 'ratchet', { participantIdentity: IDENTITY, keyIndex: index });
   }
 
+  /*
+   * Chromium takes an RTCRtpScriptTransform and sends in the clear all the same, so encoded streams it is, as in LiveKit's
+   * own client. The connection must have been made with encodedInsertableStreams; then nothing flows before this.
+   */
   protect(sender, kind, codec) {
-    const trackId = sender.track?.id ?? kind;
-    sender.transform = new RTCRtpScriptTransform(this.worker, {
-      kind: 'encode', participantIdentity: IDENTITY, trackId, codec: kind === 'video' ? codec : undefined,
-      hasPacketTrailer: false,
-    });
+    const { readable, writable } = sender.createEncodedStreams();
+    const data = { participantIdentity: IDENTITY, trackId: sender.track?.id ?? kind, codec: kind === 'video' ? codec : undefined,
+                   hasPacketTrailer: false, readableStream: readable, writableStream: writable };
+    this.worker.postMessage({ kind: 'encode', data }, [readable, writable]);
   }
+}
+
+/* Connections made from here on can be encrypted, and must be. */
+export function demandEncryption() {
+  const Plain = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Plain {
+    constructor(configuration) {
+      super({ ...configuration, encodedInsertableStreams: true });
+    }
+  };
 }

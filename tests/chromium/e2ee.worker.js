@@ -103,6 +103,8 @@ onmessage = ({ data: { kind, data } }) => {
       await setKey(data.index, data.key);
     else if (kind === 'ratchet')
       await ratchet();
+    else if (kind === 'encode')
+      encode(data);
   }).catch((error) => postMessage({ kind: 'error', data: { error } }));
 };
 
@@ -118,8 +120,8 @@ async function seal(frame, controller) {
   controller.enqueue(frame);
 }
 
-onrtctransform = ({ transformer }) => {
-  transformer.readable
+function encode({ readableStream, writableStream }) {
+  readableStream
     .pipeThrough(new TransformStream({
       /* Keys change between frames, not within one. */
       transform: (frame, controller) => {
@@ -128,6 +130,6 @@ onrtctransform = ({ transformer }) => {
         return done;
       },
     }))
-    .pipeTo(transformer.writable)
+    .pipeTo(writableStream)
     .catch((error) => postMessage({ kind: 'error', data: { error } }));
-};
+}

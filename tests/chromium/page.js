@@ -10,7 +10,7 @@
  *   50 – 100 %               black, or white while it flashes, with a small moving block so that no two frames are alike
  */
 import Janus from '/janus.js';
-import { Encryption } from '/e2ee.js';
+import { Encryption, demandEncryption } from '/e2ee.js';
 
 const COLUMNS = 26;
 const BEEP_SECONDS = 0.05;
@@ -234,6 +234,8 @@ window.api = {
                 audio: true, video: true, simulcast: false, record: null, ...settings };
     await new Promise((done) => Janus.init({ debug: ['error', 'warn'], callback: done,
                                              dependencies: Janus.useDefaultDependencies({ adapter: window.adapter }) }));
+    if (options.encryption)
+      demandEncryption();
     const source = new Source(options);
     sources = [source];
     await source.start();
