@@ -282,10 +282,10 @@ def test_encrypted_outputs(case):
     check.verified(done["folder"])
     assert not check.files(done["folder"]), f"a plain file: {os.listdir(done['folder'])}"
     assert_no_media(case, channel, recording.root)
-    told = next(o for o in aes.manifest(done["folder"])["outputs"] if o["name"].endswith(".cms"))
+    told = next(o for o in aes.manifest(done["folder"])["outputs"] if o["file"].endswith(".cms"))
     for name in ("rsa", "ec"):
         plain = case.path(f"{name}.mp4")
-        subprocess.run(["openssl", "cms", "-decrypt", "-binary", "-inform", "DER", "-in", os.path.join(done["folder"], told["name"]), "-inkey",
+        subprocess.run(["openssl", "cms", "-decrypt", "-binary", "-inform", "DER", "-in", os.path.join(done["folder"], told["file"]), "-inkey",
                         case.path(f"{name}.key"), "-recip", case.path(f"{name}.pem"), "-out", plain], check=True, capture_output=True)
         assert os.path.getsize(plain) == told["encryption"]["plain_size_bytes"], "another size"
         aes.whole(case, f"CMS, {name}", plain, 1, SECONDS)
