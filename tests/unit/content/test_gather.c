@@ -204,11 +204,48 @@ static void test_wants_ceiling(void **state)
     source_desk_free(desk);
 }
 
+/* The same trouble with every question. */
+static void failing_ask(gpointer opened, const SourceQuestion *question, SourceAnswered answered, gpointer user)
+{
+    (void)opened, (void)question;
+    g_autoptr(GError) error = g_error_new_literal(STENO_ERROR, STENO_ERROR_KEY_SOURCE, "away");
+    const SourceAnswer answer = {.outcome = SOURCE_TROUBLE, .error = error};
+    n_asked++;
+    answered(user, &answer);
+}
+
+static void count_trouble(gpointer user, const GError *error)
+{
+    (void)error;
+    ++*(guint *)user;
+}
+
+static void test_trouble_once(void **state)
+{
+    Fixture *fixture = *state;
+    static const SourceKind failing = {
+        .name = "failing", .by_key = TRUE, .parallel = 3, .open = never_open, .close = never_close, .ask = failing_ask};
+    static const SourceDeskEvents events = {.trouble = count_trouble};
+    guint told = 0;
+    g_autoptr(SourceSettings) settings = source_settings_new(fixture->job);
+    n_asked = 0;
+    SourceDesk *desk = source_desk_new(&failing, settings, g_main_context_default(), &events, &told);
+    for (guint64 kid = 0; kid < 10; kid++)
+        assert_true(source_desk_want(desk, "alice", kid));
+    /* All of them, and some again. */
+    while (n_asked < 15)
+        g_main_context_iteration(NULL, TRUE);
+    assert_int_equal(told, 1);
+    assert_false(source_desk_is_settled(desk));
+    source_desk_free(desk);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_nothing), TEST(test_whole),         TEST(test_by_key),
-                                       TEST(test_merge),   TEST(test_merge_ceiling), TEST(test_wants_ceiling)};
+    const struct CMUnitTest tests[] = {TEST(test_nothing),     TEST(test_whole),         TEST(test_by_key),
+                                       TEST(test_merge),       TEST(test_merge_ceiling), TEST(test_wants_ceiling),
+                                       TEST(test_trouble_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
