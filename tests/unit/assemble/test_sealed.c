@@ -7,6 +7,7 @@
 
 #include "steno/base/error.h"
 
+#include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <libavutil/log.h>
 #include <setjmp.h>
@@ -629,6 +630,60 @@ static void test_cleans_up(void **state)
     place_clear(&place);
 }
 
+/* ---- the program ------------------------------------------------------------------------------------------------- */
+
+/* Runs steno-assemble with this on its standard input; its exit code, and what it said. */
+static int run_program(Place *place, const char *option, const char *input, char **output)
+{
+    const char *argv[] = {STENO_ASSEMBLE_PROGRAM, "assemble", place->capture, "--output",
+                          place->output,          "--json",   option,         NULL};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GSubprocess) process =
+        g_subprocess_newv(argv, G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error);
+    assert_non_null(process);
+    assert_true(g_subprocess_communicate_utf8(process, input, NULL, output, NULL, NULL));
+    assert_true(g_subprocess_get_if_exited(process));
+    return g_subprocess_get_exit_status(process);
+}
+
+static void test_program(void **state)
+{
+    (void)state;
+    Place place;
+    place_init(&place);
+    Sealer sealer = sealer_new(5, SEED);
+    const Stretch all[] = {{100 * SCENE_SECOND, &sealer}, {0, NULL}};
+    make_capture(place.capture, "sframe", clip_opus(), NULL, all, NULL);
+    g_autofree char *right = sealer_key(&sealer, SEED, "17"), *wrong = sealer_key(&sealer, WRONG_SEED, "17");
+    g_autofree char *right_set = g_strdup_printf("{\"suite\":4,\"keys\":[%s]}\n", right);
+    g_autofree char *wrong_set = g_strdup_printf("{\"suite\":4,\"keys\":[%s]}\n", wrong);
+    g_autofree char *long_set = g_strnfill(1024 * 1024 + 2, ' ');
+    const struct {
+        const char *option, *input;
+        StenoError code;
+        gboolean asks;
+    } cases[] = {
+        {"--keys", "", STENO_ERROR_NO_KEY, TRUE},
+        {"--keys", wrong_set, STENO_ERROR_BAD_KEY, TRUE},
+        {"--keys", "nonsense", STENO_ERROR_KEYS_INVALID, TRUE},
+        {"--keys", long_set, STENO_ERROR_USAGE, TRUE},
+        {"--join", "", STENO_ERROR_NO_KEY, FALSE},
+        {"--sealed", "", STENO_ERROR_COUNT, FALSE},
+        {"--keys", right_set, STENO_ERROR_COUNT, TRUE},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *output = NULL;
+        g_autoptr(GError) error =
+            cases[i].code == STENO_ERROR_COUNT ? NULL : g_error_new(STENO_ERROR, cases[i].code, "x");
+        assert_int_equal(run_program(&place, cases[i].option, cases[i].input, &output), steno_error_exit_code(error));
+        gboolean asked = strstr(output, "{\"keys_wanted\":[{\"participant\":\"17\",\"kid\":\"5\"}]}\n") != NULL;
+        assert_int_equal(asked, cases[i].asks);
+    }
+    g_autofree char *file = g_build_filename(place.output, "Ann.webm", NULL);
+    assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
+    place_clear(&place);
+}
+
 int main(void)
 {
     av_log_set_level(AV_LOG_FATAL);
@@ -639,7 +694,7 @@ int main(void)
         cmocka_unit_test(test_changed_frame), cmocka_unit_test(test_lost_frames),
         cmocka_unit_test(test_garbage),       cmocka_unit_test(test_not_asked),
         cmocka_unit_test(test_sections),      cmocka_unit_test(test_middle_section),
-        cmocka_unit_test(test_cleans_up),
+        cmocka_unit_test(test_cleans_up),     cmocka_unit_test(test_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
