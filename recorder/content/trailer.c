@@ -49,7 +49,7 @@ void content_trailer_cipher_free(ContentCipher *cipher)
 StenoContentOutcome content_trailer_open(ContentCipher *cipher, const guint8 *data, gsize bytes, gsize clear_bytes,
                                          guint8 *out, gsize *out_bytes)
 {
-    if (bytes < clear_bytes + AES_GCM_TAG_BYTES + TRAILER_BYTES || data[bytes - 2] != AES_GCM_IV_BYTES)
+    if (bytes < clear_bytes + AES_GCM_TAG_BYTES + TRAILER_BYTES)
         return STENO_CONTENT_BAD_KEY;
     const AesGcmFrame frame = {
         .iv = data + bytes - TRAILER_BYTES,

@@ -21,7 +21,8 @@ StenoContentOutcome content_trailer_look(ContentFrame *frame);
 ContentCipher *content_trailer_cipher_new(const guint8 *key, gsize key_bytes);
 void content_trailer_cipher_free(ContentCipher *cipher);
 
-/* Opens a frame of so many clear bytes, which are copied to out; data may be out. Otherwise as a row's open(). */
+/* Opens a frame that was looked at, of so many clear bytes, which are copied to out; data may be out. Otherwise as a
+ * row's open(). */
 StenoContentOutcome content_trailer_open(ContentCipher *cipher, const guint8 *data, gsize bytes, gsize clear_bytes,
                                          guint8 *out, gsize *out_bytes);
 

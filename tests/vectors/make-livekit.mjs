@@ -108,10 +108,12 @@ await add('H.264', 'livekit', { keys: [{ passphrase: 'correct horse', kid: 3 }] 
 await add('H.265', 'livekit', { keys: [{ passphrase: 'correct horse' }] }, 0, passphrase, [
   ['h265', hevc, clearTo(hevc, 60), 0, { rbsp: true }],
   ['h265', hevc, 0, 0, {}], // native, before it knew H.265
+  ['h265', hevc, 0, 0, { iv: Uint8Array.from([0, 0, 3, 0, 0, 3, 9, 9, 9, 9, 9, 9]) }], // what looks like an escape
 ]);
 const sei = Uint8Array.from(nal([0x06], 40));
 await add('without a slice', 'livekit', { keys: [{ passphrase: 'correct horse' }] }, 0, passphrase, [
   ['h264', sei, 3], ['h264', sei, 10], ['h264', sei, 0, 0, { rbsp: true }],
+  ['h264', sei, 0, 0, { rbsp: true, iv: Uint8Array.from([0, 0, 1, 0, 0, 3, 9, 9, 9, 9, 9, 9]) }],
 ]);
 const ratchets = Array.from({ length: 11 }, (_, step) => ['opus', opus, 1, step]);
 await add('ratchet, PBKDF2', 'livekit', { keys: [{ passphrase: 'correct horse' }] }, 0, passphrase, ratchets);

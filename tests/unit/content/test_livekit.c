@@ -185,9 +185,10 @@ static void change(StenoContentOpener *opener, const json_t *frame)
     const guint8 *data = g_bytes_get_data(sealed, &bytes);
     g_autofree guint8 *changed = g_malloc(bytes + 1);
     for (gsize at = 0; at < bytes; at++) {
-        for (guint bit = 0; bit < 8; bit++) {
+        const guint8 flips[] = {(guint8)(1 << at % 8), 0x80, 0xff};
+        for (guint i = 0; i < G_N_ELEMENTS(flips); i++) {
             memcpy(changed, data, bytes);
-            changed[at] ^= (guint8)(1 << bit);
+            changed[at] ^= flips[i];
             expect_closed(opener, codec, changed, bytes);
         }
         expect_closed(opener, codec, data, at);                      /* cut at the end */
