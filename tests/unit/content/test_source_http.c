@@ -291,7 +291,7 @@ static void test_vault_late(void **state)
     steno_content_source_want(fixture->source, "alice", 0);
     fixture_await_requests(fixture, 1);
     set_versions(fixture, "team/keys/app/a%20room%20%26%20more", json_pack("[n]"));
-    fixture_await_requests(fixture, 3);
+    fixture_await_requests(fixture, 2);
     set_versions(fixture, "team/keys/app/a%20room%20%26%20more", json_pack("[n,o]", key_set_json(1)));
     fixture_await_keys(fixture, 1);
     assert_int_equal(fixture->errors->len, 0);
