@@ -334,39 +334,70 @@ static void test_codec(void **state)
 
 /* ---- seeds for the fuzzers --------------------------------------------------------------------------------------- */
 
-/* Writes the first packets of each clip as inputs of tests/fuzz/codec/fuzz_codec.c: FOLDER/codec_NAME/encoded-N. */
-static int write_seeds(const char *folder)
+#define SEED_BYTES 5000
+
+static void seed_add(GByteArray *seed, guint8 flags, const guint8 *data, gsize bytes)
+{
+    g_byte_array_append(seed, (const guint8[]){flags, bytes & 0xff, bytes >> 8 & 0xff}, 3);
+    g_byte_array_append(seed, data, (guint)bytes);
+}
+
+static GByteArray *seed_of_packets(guint8 options, const GPtrArray *packets)
+{
+    GByteArray *seed = g_byte_array_new();
+    guint32 last_ts = 0;
+    g_byte_array_append(seed, &options, 1);
+    for (guint i = 0; i < packets->len && seed->len < SEED_BYTES; i++) {
+        gsize bytes;
+        const guint8 *packet = g_bytes_get_data(g_ptr_array_index(packets, i), &bytes);
+        const guint32 ts = packets_ts(packet);
+        seed_add(seed, (packet[1] & 0x80 ? 1 : 0) | (ts != last_ts ? 2 : 0), packet + 12, bytes - 12);
+        last_ts = ts;
+    }
+    return seed;
+}
+
+static GByteArray *seed_of_frames(const Clip *clip)
+{
+    GByteArray *seed = g_byte_array_new();
+    g_byte_array_append(seed, (const guint8[]){0}, 1);
+    for (guint i = 0; i < clip->packets->len && seed->len < SEED_BYTES; i++) {
+        const AVPacket *packet = g_ptr_array_index(clip->packets, i);
+        seed_add(seed, 2, packet->data, (gsize)packet->size);
+    }
+    return seed;
+}
+
+/* FOLDER/WHAT_CODEC/NAME-N; takes the seed. */
+static void seed_write(const char *folder, const char *what, StenoCodec codec, const char *name, guint way,
+                       GByteArray *seed)
+{
+    g_autofree char *path = g_strdup_printf("%s/%s_%s/%s-%u", folder, what, steno_codec_name(codec), name, way);
+    g_autoptr(GError) error = NULL;
+    if (!g_file_set_contents(path, (const char *)seed->data, (gssize)seed->len, &error))
+        g_error("%s", error->message);
+    g_byte_array_unref(seed);
+}
+
+/* Writes the first packets and frames of each clip as inputs of tests/fuzz/codec. */
+static void write_seeds(const char *folder)
 {
     for (StenoCodec codec = STENO_CODEC_OPUS; codec < STENO_CODEC_COUNT; codec++) {
-        g_autoptr(Clip) clip = clip_new(codec, true);
-        GPtrArray *ways[] = {clip ? packets_by_us(clip, 300) : NULL,
-                             clip && codec != STENO_CODEC_AV1 ? packets_by_libavformat(clip) : NULL};
+        g_autoptr(Clip) clip = codec != STENO_CODEC_PCMA ? clip_new(codec, true) : NULL;
+        if (!clip)
+            continue;
+        const bool has_peer = codec != STENO_CODEC_AV1;
+        GPtrArray *ways[] = {packets_by_us(clip, 300), has_peer ? packets_by_libavformat(clip) : NULL};
         for (guint way = 0; way < G_N_ELEMENTS(ways); way++) {
             if (!ways[way])
                 continue;
-            g_autoptr(GByteArray) seed = g_byte_array_new();
-            g_byte_array_append(seed, (const guint8[]){0}, 1);
-            guint32 last_ts = 0;
-            for (guint i = 0; i < ways[way]->len && seed->len < 5000; i++) {
-                gsize bytes;
-                const guint8 *packet = g_bytes_get_data(g_ptr_array_index(ways[way], i), &bytes);
-                const guint32 ts = packets_ts(packet);
-                const guint16 length = (guint16)(bytes - 12);
-                const guint8 flags = (packet[1] & 0x80 ? 1 : 0) | (ts != last_ts ? 2 : 0);
-                g_byte_array_append(seed, (const guint8[]){flags, length & 0xff, length >> 8}, 3);
-                g_byte_array_append(seed, packet + 12, length);
-                last_ts = ts;
-            }
-            g_autofree char *path = g_strdup_printf("%s/codec_%s/encoded-%u", folder, steno_codec_name(codec), way);
-            g_autoptr(GError) error = NULL;
-            if (!g_file_set_contents(path, (const char *)seed->data, (gssize)seed->len, &error)) {
-                g_printerr("%s\n", error->message);
-                return 1;
-            }
+            seed_write(folder, "codec", codec, "encoded", way, seed_of_packets(0, ways[way]));
+            if (has_peer)
+                seed_write(folder, "inspector", codec, "packets", way, seed_of_packets(4, ways[way]));
             g_ptr_array_unref(ways[way]);
         }
+        seed_write(folder, "inspector", codec, "frames", 0, seed_of_frames(clip));
     }
-    return 0;
 }
 
 /* libx265 does not give back all that it allocates for slices. */
@@ -379,8 +410,10 @@ const char *__lsan_default_suppressions(void)
 int main(int argc, char **argv)
 {
     av_log_set_level(AV_LOG_ERROR);
-    if (argc == 3 && strcmp(argv[1], "--write-seeds") == 0)
-        return write_seeds(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--write-seeds") == 0) {
+        write_seeds(argv[2]);
+        return 0;
+    }
 #define CODEC_TEST(codec)                                                                                              \
     {                                                                                                                  \
 #codec, test_codec, NULL, NULL, GUINT_TO_POINTER(STENO_CODEC_##codec)                                          \

@@ -77,7 +77,8 @@ static StenoFrame *unseal(const StenoFrame *frame, StenoFramePool *pool)
     StenoFrame *clear = steno_frame_new(pool, STENO_FRAME_MEDIA, frame->payload_bytes);
     const gsize begin = clear_bytes(frame->codec, frame->payload, frame->payload_bytes);
     guint zeros = 0;
-    memcpy(clear->payload, frame->payload, begin);
+    if (begin > 0)
+        memcpy(clear->payload, frame->payload, begin);
     clear->payload_bytes = (guint32)begin;
     for (gsize i = begin; i < frame->payload_bytes; i++) {
         if (is_nal_codec(frame->codec) && zeros >= 2 && frame->payload[i] == 3) {
@@ -94,7 +95,8 @@ static StenoFrame *unseal(const StenoFrame *frame, StenoFramePool *pool)
 static StenoFrame *copy(const StenoFrame *frame, StenoFramePool *pool)
 {
     StenoFrame *clear = steno_frame_new(pool, frame->kind, frame->payload_bytes);
-    memcpy(clear->payload, frame->payload, frame->payload_bytes);
+    if (frame->payload_bytes > 0)
+        memcpy(clear->payload, frame->payload, frame->payload_bytes);
     clear->payload_bytes = frame->payload_bytes;
     return clear;
 }
@@ -204,7 +206,8 @@ static void compare_frames(const GPtrArray *expected, const GPtrArray *got, bool
         assert_false(b->encrypted);
         if (a->kind == STENO_FRAME_FORMAT)
             assert_memory_equal(&a->format, &b->format, sizeof a->format);
-        if (a->payload_bytes != b->payload_bytes || memcmp(a->payload, b->payload, a->payload_bytes) != 0)
+        if (a->payload_bytes != b->payload_bytes ||
+            (a->payload_bytes > 0 && memcmp(a->payload, b->payload, a->payload_bytes) != 0))
             fail_msg("frame %u differs (%u and %u bytes)", i, a->payload_bytes, b->payload_bytes);
     }
 }
