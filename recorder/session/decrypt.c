@@ -69,9 +69,9 @@ void session_decrypt_seal(Decryption *decryption, StenoFrame *frame)
     frame->encrypted = true;
     frame->keyframe = false;
     frame->decodable = true;
+    session_wiring_capture(decryption->track, frame); /* first: it may be the first one of another part */
     decryption->n_sealed++;
     decryption->track->peer->net->ticking.sealed++;
-    session_wiring_capture(decryption->track, frame);
 }
 
 /* ---- clear ------------------------------------------------------------------------------------------------------- */

@@ -101,10 +101,11 @@ void session_keys_give_up(StenoSession *session, guint32 number, StenoContentOut
         return;
     gboolean missing = cause == STENO_CONTENT_NO_KEY;
     g_set_error(&error, STENO_ERROR, missing ? STENO_ERROR_NO_KEY : STENO_ERROR_BAD_KEY,
-                "track %u of participant '%s' could not be decrypted for %" G_GINT64_FORMAT " s: %s %s (key id %s)%s%s",
-                number, track->participant, session->job->fail_on_undecryptable_s, session->job->content,
-                missing ? "key is missing" : "frames are under none of the keys given", kid ? kid : "unknown",
-                session->key_trouble ? "; the keys could not be had: " : "",
+                "track %u of participant '%s' could not be decrypted for %" G_GINT64_FORMAT
+                " s: %s (%s, key id %s)%s%s",
+                number, track->participant, session->job->fail_on_undecryptable_s,
+                missing ? "its key is missing" : "it is under none of the keys given", session->job->content,
+                kid ? kid : "unknown", session->key_trouble ? "; keys could not be had: " : "",
                 session->key_trouble ? session->key_trouble->message : "");
     session_end(session, "undecryptable", error);
 }
