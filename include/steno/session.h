@@ -20,10 +20,13 @@
  *   not sent. While no part is open, events are sent with the next part's number, and "early": true; they are its first
  *   lines once it opens. When a recorder dies before that, its successor counts that part from 1 again: whoever starts
  *   a recorder with part N knows nothing yet of part N.
- *   {"event": "stats", "duration_ms", "participants", "tracks", "announced", "frames", "bytes", "packets", "lost", …}
+ *   {"event": "stats", "duration_ms", "participants", "tracks", "announced", "frames", "bytes", "packets", "lost",
+ *    "recovered", "invalid", "sealed", "injected"}
  *                                                each second, without part and seq; announced: tracks that should
  *                                                flow: packets come or the platform says that somebody talks, not
- * muted, not ended; 0 while paused
+ *                                                muted, not ended; 0 while paused; sealed: how many of the frames (of
+ *                                                packets, where these are encrypted) could not be decrypted so far;
+ * injected: frames of the server's own, which were left out
  *   {"event": "ended", "end_reason", "error"}    the last one; it is also the last line of the capture's last part, so
  *                                                that it is known when nobody listened. Without part and seq when no
  *                                                session began (the job is impossible, CONFLICT); not on disk when the

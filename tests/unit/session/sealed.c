@@ -376,6 +376,33 @@ static void without_room_frames_are_sealed(void **state)
     assert_told(scene, "");
 }
 
+/* A participant's tracks wait for the same key: it is asked for once, until none of them does. */
+static void a_key_is_asked_for_once(void **state)
+{
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoJobSpec) job = steno_job_spec_new();
+    StenoSession session = {.job = job};
+    g_free(job->content);
+    g_free(job->content_keys);
+    job->content = g_strdup("sframe");
+    job->content_keys = g_strdup("inline");
+    job->key_set = steno_secret_new(FIRST_KEY, strlen(FIRST_KEY));
+    if (!session_keys_open(&session, &error))
+        fail_msg("%s", error->message);
+    session_keys_want(&session, "alice", 7, TRUE);
+    session_keys_want(&session, "alice", 7, TRUE);
+    session_keys_want(&session, "alice", 8, TRUE);
+    session_keys_want(&session, "bob", 7, TRUE);
+    assert_int_equal(g_hash_table_size(session.wants), 3);
+    session_keys_want(&session, "alice", 7, FALSE);
+    assert_int_equal(g_hash_table_size(session.wants), 3);
+    session_keys_want(&session, "alice", 7, FALSE);
+    session_keys_want(&session, "alice", 7, FALSE); /* of nobody */
+    assert_int_equal(g_hash_table_size(session.wants), 2);
+    session_keys_close(&session);
+}
+
 /* ---- packets ----------------------------------------------------------------------------------------------------- */
 
 /* The key changes within a frame: its first packets, which opened, are sealed with the others. */
@@ -458,6 +485,7 @@ int main(void)
         FRAMES(what_is_no_sframe_has_no_key),
         FRAMES(a_codec_that_hides_its_frames_is_refused_once),
         FRAMES(without_room_frames_are_sealed),
+        cmocka_unit_test(a_key_is_asked_for_once),
         cmocka_unit_test_setup_teardown(what_is_later_is_sealed_without_a_word, later_setup, teardown),
         PACKETS(a_frame_that_opens_in_half_is_sealed_as_a_whole),
         PACKETS(a_key_frame_that_opens_in_half_stays_sealed),
