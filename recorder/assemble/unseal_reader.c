@@ -1,6 +1,7 @@
 #include "unseal_reader.h"
 
 #include "annexb.h"
+#include "repacketize.h"
 
 #include "steno/codec.h"
 
@@ -259,17 +260,15 @@ static void take_seq(UnsealReader *reader, const StenoCaptureFrame *block, const
     reader->has_seq = TRUE;
 }
 
-static void take_packet(UnsealReader *reader, const StenoCaptureFrame *block, const guint8 *data, gsize bytes,
-                        const SealedPacket *sealed)
+static void push_packet(UnsealReader *reader, const StenoCaptureFrame *block, gint64 seq, gboolean marker,
+                        const guint8 *data, gsize bytes)
 {
     StenoPacket *packet = steno_packet_new(reader->unsealing->packets);
-    take_seq(reader, block, sealed);
-    note_time(reader, block);
     if (packet && bytes <= sizeof packet->data) {
-        packet->seq = sealed->seq;
+        packet->seq = seq;
         packet->rtp_ts = block->rtp_ts;
         packet->arrival_us = block->arrival_us;
-        packet->marker = sealed->marker;
+        packet->marker = marker;
         packet->payload_offset = 0;
         packet->payload_bytes = (guint16)bytes;
         packet->bytes = (guint32)bytes;
@@ -278,6 +277,14 @@ static void take_packet(UnsealReader *reader, const StenoCaptureFrame *block, co
     }
     if (packet)
         steno_packet_free(packet);
+}
+
+static void take_packet(UnsealReader *reader, const StenoCaptureFrame *block, const guint8 *data, gsize bytes,
+                        const SealedPacket *packet)
+{
+    take_seq(reader, block, packet);
+    note_time(reader, block);
+    push_packet(reader, block, packet->seq, packet->marker, data, bytes);
 }
 
 /* ---- the public face --------------------------------------------------------------------------------------------- */
@@ -304,7 +311,27 @@ void unseal_reader_missing(UnsealReader *reader, const StenoCaptureFrame *block,
         break_by(reader, cause);
 }
 
-/* The clear file before: its first frame tells the inspector what the picture is like, its last one whether it goes on.
+typedef struct {
+    UnsealReader *reader;
+    const StenoCaptureFrame *block;
+} Again;
+
+static void push_again(gpointer user, const guint8 *payload, gsize bytes, gboolean last)
+{
+    const Again *again = user;
+    push_packet(again->reader, again->block, -1, last, payload, bytes);
+}
+
+static void take_again(UnsealReader *reader, const StenoCaptureFrame *block, const GByteArray *whole)
+{
+    Again again = {reader, block};
+    if (reader->inspector)
+        inspect(reader, block, whole->data, whole->len);
+    else
+        repacketize(reader->codec, whole->data, whole->len, push_again, &again);
+}
+
+/* The clear file before: its first frame tells codec what the picture is like, its last one whether it goes on.
  */
 static void go_on_from(UnsealReader *reader, const char *path)
 {
@@ -328,7 +355,7 @@ static void go_on_from(UnsealReader *reader, const char *path)
             if (parameters && !annexb_has_parameters(reader->codec, frame.payload, frame.payload_bytes))
                 g_byte_array_append(whole, parameters, (guint)parameters_bytes);
             g_byte_array_append(whole, frame.payload, (guint)frame.payload_bytes);
-            inspect(reader, &frame, whole->data, whole->len);
+            take_again(reader, &frame, whole);
         }
         first = FALSE;
     }
@@ -367,7 +394,7 @@ void unseal_reader_begin_file(UnsealReader *reader, const SealedFile *file, cons
         return;
     reader->codec = codec;
     make_codec(reader, sealed);
-    if (file->index == 0 || !reader->inspector || !steno_codec_is_video(codec))
+    if (file->index == 0 || !(reader->inspector || reader->depacketizer) || !steno_codec_is_video(codec))
         return;
     const ModelFile *before = &g_array_index(reader->track->files, ModelFile, file->index - 1);
     g_autofree char *path = model_file_path(reader->unsealing->model, reader->track, before);

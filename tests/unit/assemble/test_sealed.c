@@ -319,6 +319,9 @@ static void test_packets(void **state)
         {2 * SCENE_SECOND - 1, &sealer}, {3 * SCENE_SECOND - 1, NULL}, {100 * SCENE_SECOND, &sealer}, {0, NULL}};
     g_autofree char *rows = sealer_key(&sealer, SEED, "17");
     compare_with_reference("sframe-packet", clip_vp8(), sound, picture, rows);
+    /* In the middle of a picture's references: they go on from what is in the clear. */
+    const Stretch middle[] = {{1500000, NULL}, {3 * SCENE_SECOND - 1, &sealer}, {100 * SCENE_SECOND, NULL}, {0, NULL}};
+    compare_with_reference("sframe-packet", clip_vp8(), sound, middle, rows);
 }
 
 /* ---- what does not open ------------------------------------------------------------------------------------------ */
@@ -510,7 +513,8 @@ static void test_not_asked(void **state)
 
 /* ---- sections ---------------------------------------------------------------------------------------------------- */
 
-static void rotate_sealed(const char *folder, Sealer *sealer, guint first_sealed, guint last_sealed)
+/* sealed: which of the three sections, as bits. */
+static void rotate_sealed(const char *folder, Sealer *sealer, guint sealed)
 {
     const Clip *audio = clip_opus(), *video = clip_vp8();
     Scene *scene = scene_open_encrypted(folder, 1, "sframe");
@@ -519,7 +523,7 @@ static void rotate_sealed(const char *folder, Sealer *sealer, guint first_sealed
     scene_track(scene, 0, 2, "17", "1", video);
     for (guint section = 1; section <= 3; section++) {
         gint64 from_us = (section - 1) * 1500000, until_us = section < 3 ? section * 1500000 : 0;
-        Sealer *with = section >= first_sealed && section <= last_sealed ? sealer : NULL;
+        Sealer *with = sealed & 1u << section ? sealer : NULL;
         for (guint track = 1; track <= 2; track++)
             scene_play(scene, &(Play){.track = track,
                                       .clip = track == 1 ? audio : video,
@@ -556,10 +560,10 @@ static void test_sections(void **state)
     Place reference, place, opened;
     Sealer sealer = sealer_new(5, SEED);
     place_init(&reference);
-    rotate_sealed(reference.capture, NULL, 9, 9);
+    rotate_sealed(reference.capture, NULL, 0);
     assemble(&reference, (StenoAssembleOptions){.join = TRUE}, NULL);
     place_init(&place);
-    rotate_sealed(place.capture, &sealer, 1, 3);
+    rotate_sealed(place.capture, &sealer, 1 << 1 | 1 << 2 | 1 << 3);
     assemble_sections(&place, (StenoAssembleOptions){.sealed = TRUE});
     assert_int_equal(count_outputs(&place, TRUE), 3 * 4);
     assert_string_equal(text_of(json_object_get(place.manifest, "recording"), "state"), "completed");
@@ -584,7 +588,7 @@ static void test_middle_section(void **state)
     Place place, opened;
     Sealer sealer = sealer_new(5, SEED);
     place_init(&place);
-    rotate_sealed(place.capture, &sealer, 2, 2);
+    rotate_sealed(place.capture, &sealer, 1 << 2);
     assemble_sections(&place, (StenoAssembleOptions){.sealed = TRUE});
     assert_int_equal(count_outputs(&place, TRUE), 4);
     assert_int_equal(count_outputs(&place, FALSE), 2);
@@ -600,6 +604,34 @@ static void test_middle_section(void **state)
     json_decref(keys.wanted);
     place_clear(&place);
     place_clear(&opened);
+}
+
+/* The first and the last one are sealed, and do not follow each other; or the last two, which do. */
+static void test_outer_sections(void **state)
+{
+    (void)state;
+    static const struct {
+        guint sealed, tracks, gaps;
+    } cases[] = {{1 << 1 | 1 << 3, 4, 1}, {1 << 2 | 1 << 3, 2, 0}};
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Place place, opened;
+        Sealer sealer = sealer_new(5, SEED);
+        place_init(&place);
+        rotate_sealed(place.capture, &sealer, cases[i].sealed);
+        assemble_sections(&place, (StenoAssembleOptions){.sealed = TRUE});
+        assert_int_equal(count_outputs(&place, TRUE), 8);
+        g_autofree char *rows = sealer_key(&sealer, SEED, "17");
+        Keys keys = {.keys = rows};
+        place_init(&opened);
+        assemble(&opened, (StenoAssembleOptions){.capture = place.output}, &keys);
+        assert_int_equal(count_outputs(&opened, FALSE), 1);
+        assert_int_equal(json_array_size(json_object_get(opened.manifest, "tracks")), cases[i].tracks);
+        assert_int_equal(place_count_gaps(&opened, "recorder"), cases[i].gaps);
+        assert_int_equal(place_integer(place_stream(&opened, 0, 1), "frames"), clip_opus()->frames->len - 75);
+        json_decref(keys.wanted);
+        place_clear(&place);
+        place_clear(&opened);
+    }
 }
 
 /* ---- what a crash leaves ----------------------------------------------------------------------------------------- */
@@ -688,13 +720,14 @@ int main(void)
 {
     av_log_set_level(AV_LOG_FATAL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_later),         cmocka_unit_test(test_late_key),
-        cmocka_unit_test(test_rotation),      cmocka_unit_test(test_packets),
-        cmocka_unit_test(test_wrong_key),     cmocka_unit_test(test_one_without_key),
-        cmocka_unit_test(test_changed_frame), cmocka_unit_test(test_lost_frames),
-        cmocka_unit_test(test_garbage),       cmocka_unit_test(test_not_asked),
-        cmocka_unit_test(test_sections),      cmocka_unit_test(test_middle_section),
-        cmocka_unit_test(test_cleans_up),     cmocka_unit_test(test_program),
+        cmocka_unit_test(test_later),          cmocka_unit_test(test_late_key),
+        cmocka_unit_test(test_rotation),       cmocka_unit_test(test_packets),
+        cmocka_unit_test(test_wrong_key),      cmocka_unit_test(test_one_without_key),
+        cmocka_unit_test(test_changed_frame),  cmocka_unit_test(test_lost_frames),
+        cmocka_unit_test(test_garbage),        cmocka_unit_test(test_not_asked),
+        cmocka_unit_test(test_sections),       cmocka_unit_test(test_middle_section),
+        cmocka_unit_test(test_outer_sections), cmocka_unit_test(test_cleans_up),
+        cmocka_unit_test(test_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
