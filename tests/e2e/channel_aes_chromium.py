@@ -20,7 +20,7 @@ def matched(case, name, pictures, stamps):
         run = sent[first:first + len(times)]
         if len(run) == len(times) and all(abs((t - times[0]) - (s - run[0])) <= TOLERANCE_S for t, s in zip(times, run)):
             missing_at_end = sent[-1] - run[-1]
-            case.figure(f"{name}: {len(times)} frames, each one that the SFU had from its {first}th on; {missing_at_end:.2f} s after the last")
+            case.figure(f"{name}: {len(times)} frames, each one that the SFU had from its {first}th on; then it had {len(sent) - first - len(times)}, for {missing_at_end:.2f} s")
             return first, missing_at_end
     raise AssertionError(f"{name}: {len(times)} frames are not those of the {len(sent)} that the SFU had: {times[:5]} {sent[:5]}")
 

@@ -10,7 +10,7 @@ from steno_test.receiver import SECRET, Receiver
 from steno_test.stenod import Stenod
 
 SECONDS = 10
-SERVICE_SECRET = "planted-service-secret-6a1"
+SERVICE_SECRET = "whsec_" + aes.b64(b"planted service secret, 32 bytes")
 VAULT_TOKEN = "planted-vault-token-0be2"
 PASSPHRASE = "planted passphrase of a channel 93f0"
 
@@ -28,8 +28,7 @@ def begin(case, server, **app):
 
 
 def told(receiver, id_, type_):
-    with receiver._lock:
-        return [e for _, e in receiver.got if e["type"] == type_ and e["data"]["id" if "id" in e["data"] else "recording_id"] == id_]
+    return [e for e in receiver.of(id_) if e["type"] == type_]
 
 
 def finish(case, daemon, id_, channel, tag=1, seconds=SECONDS):
@@ -116,9 +115,11 @@ def test_sources(case):
         if not late:
             give(kind, room, channel.key_set())
         content = {} if kind == "folder" else {"content": {"keys": kind}}
-        id_ = daemon.begin(room, **content)["id"]
+        running[kind] = [daemon.begin(room, **content)["id"], channel, room, late]
+    for id_, channel, room, _ in running.values():
         daemon.await_state(id_, "recording")
-        running[kind] = (id_, channel, room, late, channel.publish(server, room, seconds=20))
+    for entry in running.values():
+        entry.append(entry[1].publish(server, entry[2], seconds=20))
     begun = time.monotonic()
     waiting = [r for r in running.values() if r[3]]
     procs.await_true(lambda: all(daemon.recording(r[0])["content"]["undecryptable"] for r in waiting), 10, "who has no key is told")
@@ -130,6 +131,7 @@ def test_sources(case):
     for kind, (id_, channel, _, late, publisher) in running.items():
         aes.ended(publisher, 40)
         finish(case, daemon, id_, channel, seconds=20)
+        assert receiver.wait(id_, ["recording.completed"], 30), f"{kind}: no webhook"
         assert bool(told(receiver, id_, "recording.undecryptable")) == late, f"{kind}: {told(receiver, id_, 'recording.undecryptable')}"
         assert bool(told(receiver, id_, "recording.decryptable")) == late, kind
     assert servers["service"].asked and servers["vault"].asked

@@ -72,8 +72,8 @@ class KeyServer:
 
 
 def signed(secret, headers, body):
-    """Is the request signed with the secret, as Standard Webhooks are?"""
+    """Is the request signed with the secret (whsec_…), as Standard Webhooks are?"""
     id_, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     text = f"{id_}.{stamp}.".encode() + body
-    wanted = base64.b64encode(hmac.new(secret.encode(), text, hashlib.sha256).digest()).decode()
+    wanted = base64.b64encode(hmac.new(base64.b64decode(secret.removeprefix("whsec_")), text, hashlib.sha256).digest()).decode()
     return id_ and f"v1,{wanted}" in headers.get("webhook-signature", "").split()
