@@ -26,7 +26,7 @@
  *                                                flow: packets come or the platform says that somebody talks, not
  *                                                muted, not ended; 0 while paused; sealed: how many of the frames (of
  *                                                packets, where these are encrypted) could not be decrypted so far;
- * injected: frames of the server's own, which were left out
+ *                                                injected: frames of the server's own, left out
  *   {"event": "ended", "end_reason", "error"}    the last one; it is also the last line of the capture's last part, so
  *                                                that it is known when nobody listened. Without part and seq when no
  *                                                session began (the job is impossible, CONFLICT); not on disk when the

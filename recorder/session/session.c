@@ -300,13 +300,14 @@ static void tell_stats(StenoSession *session, const NetTotals *totals, gint64 no
     guint live = 0;
     for (guint i = 0; i < session->tracks->len; i++)
         live += ((const Track *)session->tracks->pdata[i])->started;
-    json_t *event = json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "stats",
-                              "duration_ms", (json_int_t)((now_us - session->joined_mono_us) / 1000), "participants",
-                              (int)g_hash_table_size(session->participants), "tracks", (int)live, "announced",
-                              (int)session_tracks_announced(session), "frames", (json_int_t)totals->frames, "bytes",
-                              (json_int_t)totals->bytes, "packets", (json_int_t)totals->packets, "lost",
-                              (json_int_t)totals->lost, "recovered", (json_int_t)totals->recovered, "invalid",
-                              (json_int_t)totals->invalid, "sealed", (json_int_t)totals->sealed);
+    json_t *event =
+        json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "stats", "duration_ms",
+                  (json_int_t)((now_us - session->joined_mono_us) / 1000), "participants",
+                  (int)g_hash_table_size(session->participants), "tracks", (int)live, "announced",
+                  (int)session_tracks_announced(session), "frames", (json_int_t)totals->frames, "bytes",
+                  (json_int_t)totals->bytes, "packets", (json_int_t)totals->packets, "lost", (json_int_t)totals->lost,
+                  "recovered", (json_int_t)totals->recovered, "invalid", (json_int_t)totals->invalid, "sealed",
+                  (json_int_t)totals->sealed, "injected", (json_int_t)totals->injected);
     session->events->event(session->user, event);
     json_decref(event);
 }

@@ -40,6 +40,12 @@ static int later_setup(void **state)
     return 0;
 }
 
+static int livekit_setup(void **state)
+{
+    *state = scene_new("livekit", "folder", "{\"format\":\"livekit\",\"keys\":[{\"kid\":0,\"passphrase\":\"x\"}]}");
+    return 0;
+}
+
 static int teardown(void **state)
 {
     scene_free(*state);
@@ -376,6 +382,25 @@ static void without_room_frames_are_sealed(void **state)
     assert_told(scene, "");
 }
 
+/* What the server puts in on its own is not the participant's: it is left out, and counted. */
+static void what_the_server_injects_is_left_out(void **state)
+{
+    static const guint8 silence[] = {0xf8, 0xff, 0xfe, 'T', 'r', 'a', 'i', 'l'};
+    Scene *scene = *state;
+    const StenoContentRingConfig config = {.format = scene->net.content, .live = TRUE, .sif_trailer = "Trail"};
+    for (guint i = AUDIO; i <= VIDEO; i++)
+        session_decrypt_free(g_steal_pointer(&scene->tracks[i]->decryption));
+    steno_content_ring_free(scene->net.ring);
+    scene->net.ring = steno_content_ring_new(&config);
+    for (guint i = AUDIO; i <= VIDEO; i++)
+        session_decrypt_begin(scene->tracks[i], "alice");
+    scene_send_raw(scene, AUDIO, silence, sizeof silence, TRUE);
+    scene_send(scene, AUDIO, 0, TRUE);
+    assert_int_equal(scene->net.ticking.injected, 1);
+    assert_int_equal(scene->net.ticking.frames, 1);
+    assert_true(scene->tracks[AUDIO]->decryption->sealed); /* there is no key */
+}
+
 /* A participant's tracks wait for the same key: it is asked for once, until none of them does. */
 static void a_key_is_asked_for_once(void **state)
 {
@@ -485,6 +510,7 @@ int main(void)
         FRAMES(what_is_no_sframe_has_no_key),
         FRAMES(a_codec_that_hides_its_frames_is_refused_once),
         FRAMES(without_room_frames_are_sealed),
+        cmocka_unit_test_setup_teardown(what_the_server_injects_is_left_out, livekit_setup, teardown),
         cmocka_unit_test(a_key_is_asked_for_once),
         cmocka_unit_test_setup_teardown(what_is_later_is_sealed_without_a_word, later_setup, teardown),
         PACKETS(a_frame_that_opens_in_half_is_sealed_as_a_whole),
