@@ -191,8 +191,8 @@ async function sframeMls(suite) {
         keys.push({ epoch, key: base64(base) });
         for (const [context, sender] of [[0n, 0n], [0n, 513n], [3n, 1n]]) {
             const kid = (context << BigInt(senderBits + epochBits)) + (sender << BigInt(epochBits)) + BigInt(epoch % (1 << epochBits));
-            const plain = text(30 + epoch);
-            frames.push({ kid: String(kid), plain: hex(plain), frame: hex(await sframeSeal(suite, base, kid, 9, metadata, plain)) });
+            const plain = text(30 + epoch), ctr = 2n ** 64n - 1n - sender; // all bytes of the nonce are used
+            frames.push({ kid: String(kid), plain: hex(plain), frame: hex(await sframeSeal(suite, base, kid, ctr, metadata, plain)) });
         }
     }
     const mls = { epoch_bits: epochBits, sender_bits: senderBits };

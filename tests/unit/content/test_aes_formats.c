@@ -188,11 +188,63 @@ static void test_refused_salts(void **state)
     }
 }
 
+/* Frames that are none of version 1, or too short for its header, have no key id either. */
+static void test_no_frames(void **state)
+{
+    (void)state;
+    static const guint8 newer[64] = {2, 5, 0, 7}, ours[16] = {1, 5, 0, 7};
+    ContentFrame frame = {.data = newer, .bytes = sizeof newer};
+    assert_int_equal(content_aes_128_gcm.look(&frame), STENO_CONTENT_BAD_KEY);
+    for (gsize bytes = 1; bytes < sizeof ours; bytes++) {
+        frame = (ContentFrame){.data = ours, .bytes = bytes};
+        assert_int_equal(content_aes_128_gcm.look(&frame), STENO_CONTENT_BAD_KEY);
+    }
+    frame = (ContentFrame){.data = ours, .bytes = sizeof ours};
+    assert_int_equal(content_aes_128_gcm.look(&frame), STENO_CONTENT_OPENED);
+    assert_true(frame.kid == 7);
+}
+
+/* What was filled up with must be zeros: the one change of an ECB ciphertext that is seen. */
+static void test_padding(void **state)
+{
+    (void)state;
+    const json_t *groups = json_object_get(vectors, "channel"), *group;
+    gsize index, opened = 0;
+    guint found = 0;
+    json_array_foreach (groups, index, group) {
+        Row row;
+        if (!strstr(vector_text(group, "format"), "ecb") || !row_of(&row, group))
+            continue;
+        g_autoptr(GBytes) frame = vector_bytes(json_array_get(json_object_get(group, "frames"), 4), "frame");
+        const gsize bytes = g_bytes_get_size(frame);
+        g_autofree guint8 *changed = g_memdup2(g_bytes_get_data(frame, NULL), bytes), *out = g_malloc(bytes);
+        changed[bytes - 1] ^= 1;
+        assert_int_equal(row_open(&row, changed, bytes, out, &opened), STENO_CONTENT_BAD_KEY);
+        found++;
+    }
+    assert_true(found >= 2);
+}
+
+static void test_key_ids(void **state)
+{
+    (void)state;
+    static const char lawful[] = "{\"keys\": [{\"kid\": 65535, \"secret\": \"of no interest here\"}]}",
+                      too_large[] = "{\"keys\": [{\"kid\": 65536, \"secret\": \"of no interest here\"}]}";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StenoContentKeys) keys =
+        steno_content_keys_parse(&content_aes_128_gcm, lawful, strlen(lawful), "a test", NULL);
+    assert_non_null(keys);
+    assert_null(steno_content_keys_parse(&content_aes_128_gcm, too_large, strlen(too_large), "a test", &error));
+    assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_KEYS_INVALID));
+    assert_non_null(strstr(error->message, "65535"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors), cmocka_unit_test(test_changed),       cmocka_unit_test(test_wrong_key),
-        cmocka_unit_test(test_names),   cmocka_unit_test(test_refused_salts),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_refused_salts), cmocka_unit_test(test_no_frames),
+        cmocka_unit_test(test_padding), cmocka_unit_test(test_key_ids),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
