@@ -239,12 +239,26 @@ static void test_key_ids(void **state)
     assert_non_null(strstr(error->message, "65535"));
 }
 
+/* As where OpenSSL was built without SM4: fetched by default properties that no provider has. */
+static void test_missing_cipher(void **state)
+{
+    (void)state;
+    ContentSettings settings = {0};
+    g_autoptr(GError) error = NULL;
+    assert_int_equal(EVP_set_default_properties(NULL, "provider=nobody"), 1);
+    const gboolean settled = content_sm4_128_ecb.settle(&content_sm4_128_ecb, &settings, &error);
+    assert_int_equal(EVP_set_default_properties(NULL, ""), 1);
+    assert_false(settled);
+    assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_KEYS_INVALID));
+    assert_non_null(strstr(error->message, "SM4-ECB"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors), cmocka_unit_test(test_changed),       cmocka_unit_test(test_wrong_key),
         cmocka_unit_test(test_names),   cmocka_unit_test(test_refused_salts), cmocka_unit_test(test_no_frames),
-        cmocka_unit_test(test_padding), cmocka_unit_test(test_key_ids),
+        cmocka_unit_test(test_padding), cmocka_unit_test(test_key_ids),       cmocka_unit_test(test_missing_cipher),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
