@@ -97,9 +97,10 @@ void steno_content_opener_free(StenoContentOpener *opener);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StenoContentOpener, steno_content_opener_free)
 
 typedef struct {
-    guint64 kid;      /* key id of the frame; 0 when it could not be read */
-    gboolean has_kid; /* it could */
-    gsize bytes;      /* written to out */
+    guint64 kid;       /* key id of the frame; 0 when it could not be read */
+    gboolean has_kid;  /* it could */
+    gboolean deriving; /* NO_KEY, but only until steps of a ratchet that are still being derived have been tried */
+    gsize bytes;       /* written to out */
 } StenoContentOpened;
 
 /*

@@ -282,5 +282,6 @@ StenoContentOutcome steno_content_open(StenoContentOpener *opener, StenoCodec co
         opened->bytes = attempt.bytes;
         return STENO_CONTENT_OPENED;
     }
+    opened->deriving = attempt.waiting;
     return attempt.tried && !attempt.waiting ? STENO_CONTENT_BAD_KEY : STENO_CONTENT_NO_KEY;
 }

@@ -87,6 +87,7 @@ struct Decryption {
     Trouble failing;                     /* the last one */
     Trouble troubles[SESSION_TROUBLES_MAX];
     guint n_troubles;
+    gint64 deriving_since_us; /* it has a key whose steps are still being derived; 0: not */
     gboolean told, given_up;
 };
 

@@ -42,6 +42,8 @@
 #define SESSION_UNWANTED_AFTER_US (10 * G_USEC_PER_SEC)
 /* What cannot be decrypted is told after this long; most keys that are late come before it. */
 #define SESSION_UNDECRYPTABLE_AFTER_US G_USEC_PER_SEC
+/* Steps of a passphrase's ratchet take tens of ms each to derive: until they are there, nothing is known of the key. */
+#define SESSION_DERIVING_MAX_US (3 * G_USEC_PER_SEC)
 /* A track that was clear for less than this stays sealed for as long, then for twice as long, … */
 #define SESSION_CLEAR_MIN_US (G_USEC_PER_SEC / 2)
 /* …but not longer than this; and so long each time after that many changes: a part has 10,000 files a track. */

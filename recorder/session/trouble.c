@@ -144,13 +144,23 @@ static void note_failure(Decryption *decryption, StenoContentOutcome outcome, co
     want(decryption, trouble, TRUE);
 }
 
+/* Whether the key is missing or wrong is known when it is derived, which is soon. */
+static gboolean is_deriving(Decryption *decryption, const StenoContentOpened *opened, gint64 now_us)
+{
+    if (!opened->deriving)
+        decryption->deriving_since_us = 0;
+    else if (decryption->deriving_since_us == 0)
+        decryption->deriving_since_us = now_us;
+    return opened->deriving && now_us - decryption->deriving_since_us < SESSION_DERIVING_MAX_US;
+}
+
 void session_trouble_note(Decryption *decryption, StenoContentOutcome outcome, const StenoContentOpened *opened,
                           gint64 arrival_us)
 {
     gboolean fails = outcome == STENO_CONTENT_NO_KEY || outcome == STENO_CONTENT_BAD_KEY;
     if (fails || outcome == STENO_CONTENT_OPENED)
         decryption->opens = !fails;
-    if (fails && !is_meant(decryption))
+    if (fails && !is_meant(decryption) && !is_deriving(decryption, opened, arrival_us))
         note_failure(decryption, outcome, opened, arrival_us);
     if (outcome != STENO_CONTENT_OPENED)
         return;
