@@ -70,7 +70,7 @@
  *   format {track, segment, codec, clock_hz, width, height, channels, sealed}   the file track-N.segment begins
  *   undecryptable {track, participant, kid, cause, since}   frames of this track under this key id cannot be
  *                                      decrypted. kid: decimal text, null when it cannot be read; cause: no-key or
- *                                      bad-key. Told within 2 s, once for each (track, kid, cause) until decryptable;
+ *                                      bad-key. Told within 5 s, once for each (track, kid, cause) until decryptable;
  *                                      of a missing key that came within a second, nothing is told
  *   decryptable {track, participant, since, frames}   all of the track's frames can be again; how many were sealed
  *   gap {track, cause, first_seq, last_seq, packets, rtp_ts, until_rtp_ts, from, until}
