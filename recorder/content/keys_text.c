@@ -64,7 +64,7 @@ gboolean content_json_to_u64(const json_t *value, guint64 *number)
         *number = (guint64)json_integer_value(value);
         return TRUE;
     }
-    /* Digits only: no sign, no space. */
+    /* Digits only: GLib takes neither sign nor space here. */
     const char *text = json_string_value(value);
-    return text && g_ascii_isdigit(text[0]) && g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT64, number, NULL);
+    return text && g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT64, number, NULL);
 }

@@ -221,7 +221,8 @@ static void test_replaced(void **state)
         assert_int_equal(open_one(video, 2, 0, 0, FALSE), STENO_CONTENT_OPENED);
         assert_int_equal(open_one(video, 2, 2, 0, TRUE), STENO_CONTENT_OPENED);
         /* The same again changes nothing: its ratchet stays where it is. */
-        add(ring, 2, "alice", 0, 8);
+        for (guint i = 0; i <= CONTENT_RING_OLDER_MAX; i++)
+            add(ring, 2, "alice", 0, 8);
         assert_int_equal(open_one(video, 2, 10, 0, TRUE), STENO_CONTENT_OPENED);
         /* And the first one again takes its place back, as far as it was. */
         add(ring, 1, "alice", 0, 8);
@@ -328,7 +329,6 @@ static void test_chains_ceiling(void **state)
     g_autoptr(StenoContentOpener) opener = steno_content_opener_new(ring, "alice");
     assert_int_equal(open_sframe(opener, 0, 1, FALSE), STENO_CONTENT_OPENED);
     ContentRingKey *key = content_ring_find(ring, "alice", 1);
-    const ContentChain *chain = content_ring_chain(ring, key, 1);
     /* A flood of made up senders drives nobody out who was opened. */
     guint8 frame[64] = {0x90 | 3 << 4}, out[64];
     StenoContentOpened opened;
@@ -342,7 +342,7 @@ static void test_chains_ceiling(void **state)
                          STENO_CONTENT_BAD_KEY);
     }
     assert_true(key->chains->len <= CONTENT_RING_CHAINS_MAX);
-    assert_ptr_equal(content_ring_chain(ring, key, 1), chain);
+    assert_true(content_ring_chain(ring, key, 1)->opened); /* the same as before */
     assert_int_equal(open_sframe(opener, 0, 1, FALSE), STENO_CONTENT_OPENED);
 }
 
