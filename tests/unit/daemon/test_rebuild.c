@@ -180,7 +180,7 @@ static void test_prefixes(void **state)
     (void)state;
     g_auto(GStrv) prefixes = stores_prefixes(fixture.config, store_of("primary"));
     g_autofree char *joined = g_strjoinv(" ", prefixes);
-    assert_string_equal(joined, "clinic/ court/ archive/ bank/");
+    assert_string_equal(joined, "clinic/ court/ archive/ bank/ ward/");
     StenoConfigStorage *settings = (StenoConfigStorage *)steno_config_storage(fixture.config, "second");
     settings->key = g_strdup("audio/{date}/{app}/{recording}/{file}");
     fixture_restart();
