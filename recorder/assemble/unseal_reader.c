@@ -350,7 +350,7 @@ static void go_on_from(UnsealReader *reader, const char *path)
         frame.wall_us = CLAMP(frame.wall_us, 0, MODEL_TIME_MAX_US);
         note_time(reader, &frame);
         decodable = frame.decodable;
-        if (first) {
+        if (first && frame.payload_bytes > 0) {
             g_autoptr(GByteArray) whole = g_byte_array_new();
             if (parameters && !annexb_has_parameters(reader->codec, frame.payload, frame.payload_bytes))
                 g_byte_array_append(whole, parameters, (guint)parameters_bytes);
