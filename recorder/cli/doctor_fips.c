@@ -7,12 +7,13 @@ static void add_module(CliChecks *checks, const json_t *row)
 {
     g_autofree char *name = g_strdup_printf("%s (%s)", cli_member(row, "algorithm"), cli_member(row, "use"));
     const char *module = cli_member(row, "module"), *version = cli_member(row, "version");
+    const char *blank = version[0] ? " " : "";
     if (!module[0])
         checks_add(checks, CHECK_WARNING, name, NULL, "off: no module that is active offers it");
     else if (json_is_true(json_object_get(row, "fips")))
-        checks_add(checks, CHECK_GOOD, name, NULL, "%s %s", module, version);
+        checks_add(checks, CHECK_GOOD, name, NULL, "%s%s%s", module, blank, version);
     else
-        checks_add(checks, CHECK_BAD, name, NULL, "%s %s is no FIPS module", module, version);
+        checks_add(checks, CHECK_BAD, name, NULL, "%s%s%s is no FIPS module", module, blank, version);
 }
 
 static gboolean is_outside(const json_t *row)

@@ -610,7 +610,7 @@ class Commands(unittest.TestCase):
         self.assertIn("✓ AES-128-GCM (content)  OpenSSL FIPS Provider 3.0.9\n", out)
         self.assertIn("! SM4-128-ECB (content)  off: ", out)
         out = doctor([good, other], 1)
-        self.assertRegex(out, r"✗ AES-CM \(SRTP\) +NSS +is no FIPS module\n")
+        self.assertRegex(out, r"✗ AES-CM \(SRTP\) +NSS is no FIPS module\n")
         self.assertEqual(json.loads(doctor([good, off], 0, "--json")), {"ok": True, "modules": [good, off]})
         self.assertFalse(json.loads(doctor([good, other], 1, "--json"))["ok"])
         doctor("nonsense", 1)
