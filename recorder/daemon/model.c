@@ -272,17 +272,20 @@ static void on_gap(Model *model, const json_t *event, ModelTold told, gpointer u
 /* ---- content
  * --------------------------------------------------------------------------------------------------------- */
 
-static gboolean is_told(const Model *model, const json_t *entry)
+/* One of a track and key id takes the place of what was told of them before: a key that was missing may be wrong now.
+ */
+static void show_undecryptable(Model *model, json_t *entry)
 {
     size_t i;
     const json_t *known;
     json_array_foreach (model->undecryptable, i, known) {
-        if (number(known, "track") == number(entry, "track") &&
-            g_strcmp0(text(known, "kid"), text(entry, "kid")) == 0 &&
-            g_strcmp0(text(known, "cause"), text(entry, "cause")) == 0)
-            return TRUE;
+        if (number(known, "track") == number(entry, "track") && g_strcmp0(text(known, "kid"), text(entry, "kid")) == 0)
+            break;
     }
-    return FALSE;
+    if (i < json_array_size(model->undecryptable))
+        json_array_set(model->undecryptable, i, entry);
+    else if (i < MODEL_UNDECRYPTABLE_MAX)
+        json_array_append(model->undecryptable, entry);
 }
 
 static const char *participant_of(const Model *model, const json_t *event)
@@ -303,8 +306,7 @@ static void on_undecryptable(Model *model, const json_t *event, ModelTold told, 
         model->undecryptable_in_minute = 0;
     }
     model->sealed = TRUE;
-    if (!is_told(model, entry) && json_array_size(model->undecryptable) < MODEL_UNDECRYPTABLE_MAX)
-        json_array_append(model->undecryptable, entry);
+    show_undecryptable(model, entry);
     if (model->undecryptable_in_minute++ < MODEL_UNDECRYPTABLE_PER_MINUTE_MAX)
         told(user, "undecryptable", entry);
     else

@@ -248,6 +248,15 @@ static void test_undecryptable(void **state)
     model_free(next);
     json_decref(content);
     json_decref(detail);
+    /* The key came, but is a wrong one: what is shown is what is so now. */
+    event(&world, 1, 3, "'event': 'undecryptable', 'track': 3, 'participant': '8', 'kid': '0', 'cause': 'bad-key'");
+    told(&world, "undecryptable");
+    detail = detail_of(&world);
+    content = model_content(detail);
+    assert_int_equal(json_array_size(json_object_get(content, "undecryptable")), 3);
+    assert_string_equal(text_at(content, "undecryptable", 2, "cause"), "bad-key");
+    json_decref(content);
+    json_decref(detail);
     /* In a section that was begun by rotation, tracks have their numbers still. */
     event(&world, 2, 4,
           "'event': 'decryptable', 'track': 2, 'participant': '7', 'since': 1795000001000000, "
