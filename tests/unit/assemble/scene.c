@@ -337,6 +337,7 @@ static void push_packets(Scene *scene, const Play *play, const StenoFrame *like,
         g_byte_array_append(block, sealed_data, (guint)sealed_bytes);
         push_block(scene, like, block->data, block->len);
     }
+    *play->seq += like->rtp_ts % 5 == 0; /* a packet of padding, which is not kept */
 }
 
 static void push_frame(Scene *scene, const Play *play, StenoFrame *like, const guint8 *data, gsize bytes)
@@ -373,6 +374,8 @@ guint scene_play(Scene *scene, const Play *play)
             continue;
         if (i >= play->lost_from && i < play->lost_until) {
             decodable = FALSE;
+            if (play->seq)
+                (*play->seq)++;
             continue;
         }
         decodable |= key || !steno_codec_is_video(clip->codec);

@@ -450,22 +450,30 @@ static void test_changed_frame(void **state)
 }
 
 /* What was lost before it was sealed is missing from the pictures as it would be in the clear. */
-static void test_lost_frames(void **state)
+static void check_lost(const char *content, gint64 *seq)
 {
-    (void)state;
     const Clip *video = clip_vp8();
     Place place;
     place_init(&place);
     Sealer sealer = sealer_new(5, SEED);
-    Scene *scene = scene_open_encrypted(place.capture, 1, "sframe");
+    Scene *scene = scene_open_encrypted(place.capture, 1, content);
     scene_join(scene, 0, "17", "Ann");
     scene_track(scene, 0, 1, "17", "0", video);
-    scene_play(scene, &(Play){.track = 1, .clip = video, .sealer = &sealer, .lost_from = 40, .lost_until = 43});
-    gint64 rtp_ts = g_array_index(video->pts_us, gint64, 40) * 9 / 100;
-    gint64 until_rtp_ts = g_array_index(video->pts_us, gint64, 43) * 9 / 100;
-    scene_event(scene, g_array_index(video->pts_us, gint64, 43), "{s:s, s:i, s:s, s:i, s:i, s:i, s:I, s:I}", "event",
-                "gap", "track", 1, "cause", "lost", "first_seq", 100, "last_seq", 103, "packets", 4, "rtp_ts",
-                (json_int_t)rtp_ts, "until_rtp_ts", (json_int_t)until_rtp_ts);
+    gint64 lost_us = g_array_index(video->pts_us, gint64, 40), next_us = g_array_index(video->pts_us, gint64, 43);
+    scene_play(scene, &(Play){.track = 1, .clip = video, .sealer = &sealer, .seq = seq, .until_us = lost_us});
+    gint64 lost_seq = seq ? *seq : 100;
+    scene_play(scene, &(Play){.track = 1,
+                              .clip = video,
+                              .goes_on = TRUE,
+                              .sealer = &sealer,
+                              .seq = seq,
+                              .at_us = lost_us,
+                              .from_us = lost_us,
+                              .lost_from = 40,
+                              .lost_until = 43});
+    scene_event(scene, next_us, "{s:s, s:i, s:s, s:I, s:I, s:i, s:I, s:I}", "event", "gap", "track", 1, "cause", "lost",
+                "first_seq", (json_int_t)lost_seq, "last_seq", (json_int_t)(lost_seq + 2), "packets", 3, "rtp_ts",
+                (json_int_t)(lost_us * 9 / 100), "until_rtp_ts", (json_int_t)(next_us * 9 / 100));
     scene_close(scene, "ended");
     g_autofree char *rows = sealer_key(&sealer, SEED, NULL);
     Keys keys = {.keys = rows};
@@ -475,6 +483,14 @@ static void test_lost_frames(void **state)
     assert_int_equal(place_integer(place_stream(&place, 0, 0), "frames"), video->frames->len - 20);
     json_decref(keys.wanted);
     place_clear(&place);
+}
+
+static void test_lost_frames(void **state)
+{
+    (void)state;
+    gint64 seq = 65500;
+    check_lost("sframe", NULL);
+    check_lost("sframe-packet", &seq);
 }
 
 /* What is no frame of the format at all tells no key id, and the capture may say nothing of how it was encrypted. */
