@@ -165,16 +165,23 @@ static void check(const Fuzz *fuzz, const Unsealed *unsealed)
     free(text);
 }
 
+static char *made;
+
+static void remove_made(void)
+{
+    scratch_remove(made);
+    g_free(made);
+}
+
 static const char *folder(void)
 {
-    static char *made;
-    if (!made) {
-        made = g_strdup_printf("%s/steno-fuzz-sealed-%d",
-                               g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir(), getpid());
-        g_autofree char *part = g_build_filename(made, "part-0001", NULL);
-        if (g_mkdir_with_parents(part, 0700) != 0)
-            abort();
-    }
+    if (made)
+        return made;
+    const char *where = g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir();
+    made = g_strdup_printf("%s/steno-fuzz-sealed-%d", where, getpid());
+    g_autofree char *part = g_build_filename(made, "part-0001", NULL);
+    if (g_mkdir_with_parents(part, 0700) != 0 || atexit(remove_made) != 0)
+        abort();
     return made;
 }
 
