@@ -36,8 +36,8 @@ typedef struct {
     GByteArray *payloads;
 } Clip;
 
-/* The first video or audio stream of a file that libavformat can read; seal (may be NULL): how its frames are encrypted,
- * a description for tests/lib/seal.h. */
+/* The first video or audio stream of a file that libavformat can read; seal (may be NULL): how its frames are
+ * encrypted, a description for tests/lib/seal.h. */
 Clip *clip_load(const char *path, gboolean video, const char *seal, GError **error);
 void clip_free(Clip *clip);
 

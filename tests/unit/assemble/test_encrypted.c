@@ -202,10 +202,9 @@ static void test_cenc(void **state)
         g_autofree char *opened = frame_hashes(first, "error -decryption_key " KEY);
         g_autofree char *closed = frame_hashes(first, "");
         assert_string_not_equal(opened, closed);
-        g_autofree char *picture =
-            scene_run("ffmpeg -nostdin -v error -decryption_key " KEY " -i %s -fps_mode passthrough "
-                      "-copyts -f null -",
-                      first);
+        g_free(scene_run("ffmpeg -nostdin -v error -decryption_key " KEY " -i %s -fps_mode passthrough "
+                         "-copyts -f null -",
+                         first));
         g_free(scene_run("ffmpeg -nostdin -v error -decryption_key " KEY " -i %s -f null -", sound));
         char *text;
         gsize bytes;

@@ -86,6 +86,7 @@ static void nonsense_is_refused_and_not_repeated(void **state)
         g_autofree char *answer = ask(requests[i], &error);
         if (!g_error_matches(error, STENO_ERROR, STENO_ERROR_USAGE))
             fail_msg("%s: %s", requests[i], error ? error->message : "lawful");
+        assert_true(answer == NULL || *answer == '\0');
         assert_null(strstr(error->message, "ERERER"));
     }
 }
