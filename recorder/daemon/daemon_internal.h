@@ -313,7 +313,8 @@ json_t *recording_time(gint64 wall_us);
  * owns them. */
 json_t *recording_describe_files(const char *id, const char *storage, const json_t *outputs);
 gint64 recording_files_bytes(const json_t *files);
-/* Of one that is stored: it has files, and it did not end for want of its keys (then they may be sealed, all of them). */
+/* Of one that is stored: it has files, and it did not end for want of its keys (then they may be sealed, all of them).
+ */
 gboolean recording_is_complete(const StenoJournalRecording *row);
 /* Takes files, times and counts of a stored recording from its manifest; what is known of files already stays. */
 void recording_take_manifest(StenoJournalRecording *row, Model *model, const json_t *manifest, const char *storage);
