@@ -35,7 +35,8 @@ def record(case, pages, arguments, seconds, during=None):
     opened, drawn = {}, {}
     for name, (tag, codec, encryption) in pages.items():
         opened[name] = browser.page(name)
-        opened[name].join(server, janus.ROOM, codec=codec, tag=tag, encryption=encryption, record=os.path.join(server.recordings, name))
+        opened[name].join(server, janus.ROOM, id=500 + tag, codec=codec, tag=tag, encryption=encryption,
+                          record=os.path.join(server.recordings, name))
     recording = case.record(server, *arguments)
     recording.wait_state("recording")
     begun = time.monotonic()
@@ -70,11 +71,12 @@ def key_file(case, name, what):
 
 
 def test_livekit_worker(case):
-    """livekit-client's e2ee worker: VP8, H.264 and VP9, each under a passphrase of its own index."""
+    """livekit-client's e2ee worker: VP8, H.264 and VP9; two participants with keys of their own under one index, and everybody's."""
     pages = {"vp8": (1, "vp8", {"format": "livekit", "keys": [{"passphrase": "one"}]}),
-             "h264": (2, "h264", {"format": "livekit", "keys": [{"index": 1, "passphrase": "two"}]}),
+             "h264": (2, "h264", {"format": "livekit", "keys": [{"passphrase": "two"}]}),
              "vp9": (3, "vp9", {"format": "livekit", "keys": [{"index": 2, "passphrase": "three"}]})}
-    keys = key_file(case, "livekit.json", {"format": "livekit", "keys": [{"kid": i, "passphrase": p} for i, p in enumerate(("one", "two", "three"))]})
+    keys = key_file(case, "livekit.json", {"format": "livekit", "keys": [
+        {"participant": "501", "passphrase": "one"}, {"participant": "502", "passphrase": "two"}, {"kid": 2, "passphrase": "three"}]})
     record(case, pages, ["--content", "livekit", "--content-keys", "inline", "--key-set", keys], 15)
 
 
