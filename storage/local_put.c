@@ -6,6 +6,7 @@
 #include "local.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,20 +54,6 @@ static gboolean open_temporary(Copy *copy, GError **error)
 
 /* ---- copying ----------------------------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const guint8 *data, gsize bytes)
-{
-    while (bytes > 0) {
-        ssize_t n = write(fd, data, bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        data += n;
-        bytes -= (gsize)n;
-    }
-    return 0;
-}
-
 static gboolean write_piece(gpointer user, const guint8 *data, gsize bytes, GError **error)
 {
     Copy *copy = user;
@@ -78,7 +65,7 @@ static gboolean write_piece(gpointer user, const guint8 *data, gsize bytes, GErr
         if (!local_root_has_room(copy->local, copy->temporary_fd, put->bytes - copy->written_bytes, error))
             return FALSE;
     }
-    int failed = write_all(copy->temporary_fd, data, bytes);
+    int failed = steno_file_write(copy->temporary_fd, data, bytes) ? 0 : errno;
     if (failed)
         return local_fail(error, failed, "writing %s in %s", put->key, copy->local->root);
     copy->written_bytes += (gint64)bytes;

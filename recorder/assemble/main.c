@@ -1,6 +1,7 @@
 /* steno-assemble: one assembly or verification, as a process of its own: decoders stay out of the others. */
 #include "steno/assemble.h"
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <libavutil/log.h>
@@ -51,21 +52,14 @@ static void on_progress(gpointer user, double done)
 static StenoSecret *read_secret(int fd, gsize max_bytes, const char *what, GError **error)
 {
     g_autoptr(StenoSecret) buffer = steno_secret_new(NULL, max_bytes + 1);
-    gsize bytes = 0;
-    while (bytes <= max_bytes) {
-        ssize_t n = read(fd, steno_secret_buffer(buffer) + bytes, max_bytes + 1 - bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            steno_error_set(error, STENO_ERROR_USAGE, "reading %s: %s", what, g_strerror(errno));
-            return NULL;
-        }
-        if (n == 0)
-            return steno_secret_new(steno_secret_data(buffer), bytes);
-        bytes += (gsize)n;
-    }
-    steno_error_set(error, STENO_ERROR_USAGE, "reading %s: it is longer than %" G_GSIZE_FORMAT " bytes", what,
-                    max_bytes);
+    gssize bytes = steno_file_read(fd, steno_secret_buffer(buffer), max_bytes + 1);
+    if (bytes >= 0 && (gsize)bytes <= max_bytes)
+        return steno_secret_new(steno_secret_data(buffer), (gsize)bytes);
+    if (bytes < 0)
+        steno_error_set(error, STENO_ERROR_USAGE, "reading %s: %s", what, g_strerror(errno));
+    else
+        steno_error_set(error, STENO_ERROR_USAGE, "reading %s: it is longer than %" G_GSIZE_FORMAT " bytes", what,
+                        max_bytes);
     return NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "steno/assemble.h"
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -435,14 +436,7 @@ gboolean manifest_write(const char *folder, const char *name, const json_t *mani
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return steno_error_set_errno(error, errno, "creating %s", temporary);
-    gsize bytes = strlen(whole), done = 0;
-    while (done < bytes) {
-        ssize_t written = write(fd, whole + done, bytes - done);
-        if (written < 0 && errno != EINTR)
-            break;
-        done += written > 0 ? (gsize)written : 0;
-    }
-    gboolean sound = done == bytes && fsync(fd) == 0;
+    gboolean sound = steno_file_write(fd, whole, strlen(whole)) && fsync(fd) == 0;
     int saved = errno;
     if (close(fd) != 0 && sound) {
         sound = FALSE;

@@ -1,6 +1,7 @@
 #include "scratch.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,18 +53,6 @@ void scratch_clean(const char *folder)
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-static gboolean write_all(int fd, const char *data, gsize bytes)
-{
-    while (bytes > 0) {
-        ssize_t n = write(fd, data, bytes);
-        if (n < 0 && errno != EINTR)
-            return FALSE;
-        data += MAX(n, 0);
-        bytes -= (gsize)MAX(n, 0);
-    }
-    return TRUE;
-}
-
 /* Closes what was written, or takes it away; `sound` tells which, errno why. */
 static gboolean finish_file(int fd, const char *path, gboolean sound, GError **error)
 {
@@ -90,7 +79,7 @@ static int create_file(const char *path, GError **error)
 gboolean scratch_write(const char *path, const void *data, gsize bytes, GError **error)
 {
     int fd = create_file(path, error);
-    return fd >= 0 && finish_file(fd, path, write_all(fd, data, bytes), error);
+    return fd >= 0 && finish_file(fd, path, steno_file_write(fd, data, bytes), error);
 }
 
 static gboolean copy_bytes(int in, int out)
@@ -102,7 +91,7 @@ static gboolean copy_bytes(int in, int out)
             return TRUE;
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 || !write_all(out, buffer, (gsize)n))
+        if (n < 0 || !steno_file_write(out, buffer, (gsize)n))
             return FALSE;
     }
 }

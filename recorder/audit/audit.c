@@ -1,6 +1,7 @@
 #include "line.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,15 +45,8 @@ static gboolean check_file(StenoAudit *audit, GError **error)
 
 static gboolean write_line(StenoAudit *audit, const char *line, gsize bytes, GError **error)
 {
-    gsize written = 0;
-    while (written < bytes) {
-        ssize_t n = write(audit->fd, line + written, bytes - written);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return steno_error_set_errno(error, errno, "writing the audit log %s", audit->path);
-        written += (gsize)n;
-    }
+    if (!steno_file_write(audit->fd, line, bytes))
+        return steno_error_set_errno(error, errno, "writing the audit log %s", audit->path);
     if (fdatasync(audit->fd) != 0)
         return steno_error_set_errno(error, errno, "writing the audit log %s to disk", audit->path);
     return TRUE;

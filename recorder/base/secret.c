@@ -1,6 +1,7 @@
 #include "steno/base/secret.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 #include "steno/base/log.h"
 
 #include <errno.h>
@@ -100,22 +101,6 @@ static int open_secret(const char *path, GError **error)
     return fd;
 }
 
-static gssize read_all(int fd, char *buffer, gsize bytes)
-{
-    gsize filled = 0;
-    while (filled < bytes) {
-        gssize n = read(fd, buffer + filled, bytes - filled);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        filled += (gsize)n;
-    }
-    return (gssize)filled;
-}
-
 StenoSecret *steno_secret_read_file(const char *path, GError **error)
 {
     int fd = open_secret(path, error);
@@ -124,7 +109,7 @@ StenoSecret *steno_secret_read_file(const char *path, GError **error)
     gsize room = STENO_SECRET_FILE_MAX_BYTES + 1;
     char *buffer = g_malloc(room);
     (void)mlock(buffer, room);
-    gssize bytes = read_all(fd, buffer, room);
+    gssize bytes = steno_file_read(fd, buffer, room);
     int saved_errno = errno;
     close(fd);
     while (bytes > 0 && (buffer[bytes - 1] == '\n' || buffer[bytes - 1] == '\r'))

@@ -1,6 +1,7 @@
 #include "files.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,17 +20,7 @@ int steno_files_create(int folder_fd, const char *name, GError **error)
 
 gboolean steno_files_write(int fd, const char *name, const void *data, gsize bytes, GError **error)
 {
-    const char *at = data;
-    while (bytes > 0) {
-        ssize_t n = write(fd, at, bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return steno_error_set_errno(error, errno, "writing %s of the capture", name);
-        at += n;
-        bytes -= (gsize)n;
-    }
-    return TRUE;
+    return steno_file_write(fd, data, bytes) || steno_error_set_errno(error, errno, "writing %s of the capture", name);
 }
 
 gboolean steno_files_replace(int folder_fd, const char *name, const char *text, GError **error)

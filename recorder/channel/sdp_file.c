@@ -5,6 +5,7 @@
 #include "connectors.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,34 +21,20 @@ typedef struct {
     StenoSdp *sdp;
 } SdpChannel;
 
-static gboolean read_all(int fd, char *buffer, gsize *bytes)
-{
-    *bytes = 0;
-    while (*bytes <= STENO_SDP_MAX_BYTES) {
-        ssize_t got = read(fd, buffer + *bytes, STENO_SDP_MAX_BYTES + 1 - *bytes);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got == 0;
-        *bytes += (gsize)got;
-    }
-    return TRUE;
-}
-
 static StenoSdp *read_file(const char *path, GError **error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     char *buffer = fd >= 0 ? g_malloc0(STENO_SDP_MAX_BYTES + 1) : NULL;
-    gsize bytes = 0;
+    gssize bytes = fd >= 0 ? steno_file_read(fd, buffer, STENO_SDP_MAX_BYTES + 1) : -1;
     StenoSdp *sdp = NULL;
-    if (fd < 0 || !read_all(fd, buffer, &bytes))
+    if (bytes < 0)
         g_set_error(error, STENO_ERROR, STENO_ERROR_USAGE, "cannot read the session description %s: %s", path,
                     g_strerror(errno));
     else
-        sdp = steno_sdp_parse(buffer, bytes, error);
+        sdp = steno_sdp_parse(buffer, (gsize)bytes, error);
     if (fd >= 0) {
         close(fd);
-        steno_secret_wipe(buffer, bytes); /* SDES keys */
+        steno_secret_wipe(buffer, STENO_SDP_MAX_BYTES + 1); /* SDES keys */
         g_free(buffer);
     }
     return sdp;

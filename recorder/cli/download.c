@@ -2,6 +2,7 @@
 #include "download.h"
 
 #include "steno/base/clock.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,14 +118,8 @@ static gboolean on_data(gpointer user, const char *bytes, gsize count)
                     state->wanted->bytes);
         return FALSE;
     }
-    for (gsize done = 0; done < count;) {
-        gssize n = write(state->fd, bytes + done, count - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return steno_error_set_errno(&state->error, errno, "writing '%s'", state->part);
-        done += (gsize)n;
-    }
+    if (!steno_file_write(state->fd, bytes, count))
+        return steno_error_set_errno(&state->error, errno, "writing '%s'", state->part);
     g_checksum_update(state->sum, (const guchar *)bytes, (gssize)count);
     state->filled += (gint64)count;
     if (state->wanted->progress)

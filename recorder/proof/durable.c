@@ -1,26 +1,13 @@
 #include "durable.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static int write_all(int fd, const guint8 *data, gsize bytes)
-{
-    while (bytes) {
-        gssize n = write(fd, data, bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? errno : ENOSPC;
-        data += n;
-        bytes -= (gsize)n;
-    }
-    return 0;
-}
 
 static int sync_folder(const char *path)
 {
@@ -50,7 +37,7 @@ gboolean durable_write(const char *path, mode_t mode, const void *data, gsize by
     int fd = g_mkstemp_full(beside, O_WRONLY | O_CLOEXEC, (int)mode);
     if (fd < 0)
         return steno_error_set_errno(error, errno, "cannot make %s", path);
-    int failed = fchmod(fd, mode) != 0 ? errno : write_all(fd, data, bytes);
+    int failed = fchmod(fd, mode) != 0 || !steno_file_write(fd, data, bytes) ? errno : 0;
     if (!failed && fsync(fd) != 0)
         failed = errno;
     if (close(fd) != 0 && !failed)

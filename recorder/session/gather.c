@@ -1,6 +1,7 @@
 #include "gather.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 #include "steno/base/ipc.h"
 
 #include <errno.h>
@@ -84,44 +85,11 @@ GatherRequest *gather_request_read(const char *text, gsize bytes, GError **error
 
 /* ---- in and out -------------------------------------------------------------------------------------------------- */
 
-/* Until its end, or as much as fits. -1 with errno. */
-static ssize_t read_all(int fd, guint8 *data, gsize room)
-{
-    gsize bytes = 0;
-    while (bytes < room) {
-        ssize_t n = read(fd, data + bytes, room - bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        bytes += (gsize)n;
-    }
-    return (ssize_t)bytes;
-}
-
-static gboolean write_all(int fd, const StenoSecret *secret, GError **error)
-{
-    const guint8 *data = steno_secret_data(secret);
-    gsize bytes = steno_secret_bytes(secret);
-    for (gsize done = 0; done < bytes;) {
-        ssize_t n = write(fd, data + done, bytes - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return steno_error_set(error, STENO_ERROR_INTERNAL, "the keys could not be handed on: %s",
-                                   g_strerror(errno));
-        done += (gsize)n;
-    }
-    return TRUE;
-}
-
 gboolean gather(int in_fd, int out_fd, GError **error)
 {
     /* In locked memory: it holds the job's secrets. */
     g_autoptr(StenoSecret) text = steno_secret_new(NULL, STENO_IPC_LINE_MAX_BYTES);
-    ssize_t bytes = read_all(in_fd, steno_secret_buffer(text), STENO_IPC_LINE_MAX_BYTES);
+    gssize bytes = steno_file_read(in_fd, steno_secret_buffer(text), STENO_IPC_LINE_MAX_BYTES);
     if (bytes < 0)
         return steno_error_set(error, STENO_ERROR_INTERNAL, "reading the request for keys: %s", g_strerror(errno));
     g_autoptr(GatherRequest) request = gather_request_read(steno_secret_text(text), (gsize)bytes, error);
@@ -132,5 +100,8 @@ gboolean gather(int in_fd, int out_fd, GError **error)
         steno_content_gather(request->job, (const StenoContentWant *)(gpointer)request->wants->data,
                              request->wants->len, request->timeout_s, log, error);
     steno_log_free(log);
-    return keys && write_all(out_fd, keys, error);
+    if (!keys)
+        return FALSE;
+    return steno_file_write(out_fd, steno_secret_data(keys), steno_secret_bytes(keys)) ||
+           steno_error_set(error, STENO_ERROR_INTERNAL, "the keys could not be handed on: %s", g_strerror(errno));
 }

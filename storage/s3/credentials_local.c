@@ -1,6 +1,7 @@
 #include "credentials_source.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,28 +73,12 @@ S3Keys *s3_source_profile(const S3Source *source, GError **error)
     return keys;
 }
 
-static gssize read_all(int fd, char *buffer, gsize bytes)
-{
-    gsize filled = 0;
-    while (filled < bytes) {
-        gssize n = read(fd, buffer + filled, bytes - filled);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        filled += (gsize)n;
-    }
-    return (gssize)filled;
-}
-
 StenoSecret *s3_read_token(const char *path, GError **error)
 {
     g_autofree char *what = g_strdup_printf("the token in '%s'", path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     char *buffer = g_malloc(S3_CREDENTIALS_ANSWER_MAX_BYTES);
-    gssize bytes = fd < 0 ? -1 : read_all(fd, buffer, S3_CREDENTIALS_ANSWER_MAX_BYTES);
+    gssize bytes = fd < 0 ? -1 : steno_file_read(fd, buffer, S3_CREDENTIALS_ANSWER_MAX_BYTES);
     int saved_errno = errno;
     StenoSecret *token = NULL;
     if (fd >= 0)
