@@ -197,11 +197,23 @@ def test_wrong_key(case):
     aes.whole(case, "with the right key", made[0], 1, SECONDS)
 
 
-def core_pattern():
-    """Where the kernel would put a core file, if it is a folder that can be looked into."""
+def cores(pids):
+    """Files that the kernel may have written as these processes' cores: where its pattern says, or beside where they worked."""
     with open("/proc/sys/kernel/core_pattern") as f:
-        folder = os.path.dirname(f.read().strip())
-    return [folder] if folder and os.path.isdir(folder) and not folder.startswith("/proc") else []
+        pattern = f.read().strip()
+    if pattern.startswith("|"):
+        return set()
+    folder = os.path.dirname(pattern)
+    folders = {folder} if folder else {os.readlink(f"/proc/{pid}/cwd") for pid in pids}
+    return {os.path.join(d, n) for d in folders if os.path.isdir(d) for n in os.listdir(d) if n.startswith("core")}
+
+
+def locked(pid):
+    """A recorder's secrets are in locked memory, and nothing of it is in swap."""
+    with open(f"/proc/{pid}/status") as f:
+        status = dict(line.split(":", 1) for line in f)
+    assert int(status["VmLck"].split()[0]) > 0, f"recorder {pid} has no locked memory"
+    assert int(status.get("VmSwap", "0 kB").split()[0]) == 0, f"recorder {pid} is swapped: {status['VmSwap']}"
 
 
 def test_planted(case):
@@ -239,9 +251,14 @@ def test_planted(case):
         channel.publish(server, room, seconds=60, loop=True)
     procs.await_true(lambda: all(daemon.recording(i)["counts"]["frames"] for i in ids), 20, "frames")
     look()
-    for pid in daemon.recorders().values():
+    pids = set(daemon.recorders().values())
+    before = cores(pids)
+    for pid in pids:
+        locked(pid)
         os.kill(pid, 11)  # as a fault would end it, with a core where cores are allowed
-    procs.await_true(lambda: len(daemon.recorders()) == 3, 30, "new recorders")
+    procs.await_true(lambda: len(daemon.recorders()) == 3 and not pids & set(daemon.recorders().values()), 30, "new recorders")
+    fresh = set(daemon.recorders().values())
+    assert cores(fresh) == before, f"a core was written: {cores(fresh) - before}"
     procs.await_true(lambda: all(daemon.recording(i)["counts"]["frames"] for i in ids), 20, "frames again")
     look()
     daemon.reload()
@@ -258,7 +275,7 @@ def test_planted(case):
         assert receiver.wait(id_, ["recording.completed"], 30), "no webhook"
     look()
     assert daemon.stop() == 0
-    found += search(((p, d) for p, d in files(daemon.folder, daemon.run, *core_pattern()) if p not in given), wanted)
+    found += search(((p, d) for p, d in files(daemon.folder, daemon.run) if p not in given), wanted)
     found += search([("a webhook", str(receiver.got).encode()), ("an answer", b"\n".join(answers))], wanted)
     with open(daemon.log) as f:
         case.figure(f"{len(f.read())} bytes of trace log searched, journal, captures, manifests, webhooks, {len(answers)} answers")
