@@ -127,7 +127,7 @@ static bool h265_conclude(void *state, const StenoReading *reading, StenoFrameFa
     facts->keyframe = h265->has_irap && sets_known && sets_sure;
     if (facts->keyframe)
         h265->no_rasl = reading->fresh || h265->has_bla;
-    facts->leading = h265->has_rasl && h265->no_rasl;
+    facts->leading = h265->has_rasl && h265->no_rasl && !facts->keyframe;
     steno_nal_sets_format(&h265->sets, format);
     h265_forget(h265);
     return true;

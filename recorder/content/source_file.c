@@ -13,6 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Who writes in place has not written all of it at the first event (GLib makes room for it first, full of zeros). */
+#define SETTLE_MS 100
+/* A file that was changed so lately may be changed again without a new time. */
 #define SAME_MOMENT_US (2 * G_USEC_PER_SEC)
 /* The folder, and the app's in it. */
 #define WATCHES_MAX 2
@@ -25,6 +28,7 @@ struct KeyFile {
     guint forbidden;
     int inotify_fd; /* -1: not to be had; asked again from time to time all the same */
     GSource *source;
+    GSource *settling;        /* NULL: nothing has changed */
     int watches[WATCHES_MAX]; /* -1: none */
     GSourceFunc changed;
     gpointer user;
@@ -33,6 +37,23 @@ struct KeyFile {
 };
 
 /* ---- watching ---------------------------------------------------------------------------------------------------- */
+
+static gboolean on_settled(gpointer user)
+{
+    KeyFile *file = user;
+    g_clear_pointer(&file->settling, g_source_unref);
+    (void)file->changed(file->user);
+    return G_SOURCE_REMOVE;
+}
+
+static void settle(KeyFile *file)
+{
+    if (file->settling)
+        return;
+    file->settling = g_timeout_source_new(SETTLE_MS);
+    g_source_set_callback(file->settling, on_settled, file, NULL);
+    g_source_attach(file->settling, g_source_get_context(file->source));
+}
 
 static gboolean on_events(gint fd, GIOCondition condition, gpointer user)
 {
@@ -54,7 +75,7 @@ static gboolean on_events(gint fd, GIOCondition condition, gpointer user)
         }
     }
     if (any)
-        (void)file->changed(file->user);
+        settle(file);
     return G_SOURCE_CONTINUE;
 }
 
@@ -267,6 +288,10 @@ KeyFile *key_file_new(const SourceSettings *settings, const char *suffix, guint 
 
 void key_file_free(KeyFile *file)
 {
+    if (file->settling) {
+        g_source_destroy(file->settling);
+        g_source_unref(file->settling);
+    }
     if (file->source) {
         g_source_destroy(file->source);
         g_source_unref(file->source);

@@ -34,7 +34,7 @@ ENCODERS = {
     "h264": ("mp4", ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-bf", "0",
                      "-b:v", "250k"]),
     "h265": ("mp4", ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "bframes=0:log-level=error", "-b:v", "250k"]),
-    "av1": ("mp4", ["-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "pred-struct=1", "-b:v", "1000k"]),
+    "av1": ("mp4", ["-c:v", "libsvtav1", "-preset", "10", "-crf", "20", "-svtav1-params", "pred-struct=1"]),
 }
 
 
