@@ -131,6 +131,8 @@ def test_damaged_journal(case):
         f.write(os.urandom(4096))
     daemon.launch()
     assert any("damaged" in name for name in os.listdir(daemon.state)), os.listdir(daemon.state)
+    # Behind everything else: the storage may be far away.
+    procs.await_true(lambda: daemon.get(f"/v1/recordings/{done}").status == 200, 20, "it is known again")
     found = daemon.recording(done)
     for name in ("state", "channel", "app", "labels", "started_at"):
         assert found[name] == before[name], f"{name}: {found[name]}, was {before[name]}"
