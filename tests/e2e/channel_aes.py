@@ -253,10 +253,10 @@ def test_recorder_crash(case):
     channel = aes.Channel(case, "livekit", [passphrase()])
 
     def kill(recording, publisher):
-        for _ in range(2):
-            pid = recording.recorder()
-            recording.wait(lambda e: e.get("event") == "track_started", 20, "a track")
-            time.sleep(3)
+        for part in (1, 2):
+            recording.wait(lambda e: e.get("event") == "track_started" and e["part"] == part, 20, f"a track of part {part}")
+            pid, seen = recording.recorder(), len(recording.events)
+            procs.await_true(lambda: sum(e.get("event") == "stats" for _, e in recording.events[seen:]) >= 3, 20, "3 s of it")
             os.kill(pid, signal.SIGKILL)
             procs.await_true(lambda: recording.recorder() != pid, 20, "another recorder")
     recording, done = recorded(case, server, channel, aes.make_room(server, 3500), inline(channel), seconds=20, before=kill)

@@ -265,7 +265,8 @@ def test_planted(case):
     look()
     daemon.kill()
     daemon.launch()
-    time.sleep(2)
+    counted = {i: daemon.recording(i)["counts"]["frames"] for i in ids}
+    procs.await_true(lambda: all(daemon.recording(i)["counts"]["frames"] > counted[i] for i in ids), 20, "they go on")
     look()
     for id_ in ids:
         daemon.ask("POST", f"/v1/recordings/{id_}/stop")
