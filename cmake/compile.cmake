@@ -2,9 +2,10 @@
 
 add_library(steno_compile INTERFACE)
 
-target_compile_definitions(steno_compile INTERFACE _GNU_SOURCE G_LOG_USE_STRUCTURED
-                                                   STENO_VERSION="${STENO_VERSION}")
-target_include_directories(steno_compile INTERFACE ${PROJECT_SOURCE_DIR}/include)
+configure_file(${PROJECT_SOURCE_DIR}/include/steno/base/version.h.in
+               ${PROJECT_BINARY_DIR}/include/steno/base/version.h @ONLY)
+target_compile_definitions(steno_compile INTERFACE _GNU_SOURCE G_LOG_USE_STRUCTURED)
+target_include_directories(steno_compile INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/include)
 target_compile_options(
   steno_compile
   INTERFACE -Wall

@@ -2,6 +2,8 @@
 
 #include "annexb.h"
 
+#include "steno/base/version.h"
+
 #include <string.h>
 
 /* A cluster's head: id, size (4 bytes), CRC-32, Timestamp (1 + 1 + 8). */

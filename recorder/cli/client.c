@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include "steno/base/clock.h"
+#include "steno/base/version.h"
 
 #include <curl/curl.h>
 #include <errno.h>

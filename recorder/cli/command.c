@@ -1,6 +1,8 @@
 /* The commands, and which one is meant. */
 #include "cli.h"
 
+#include "steno/base/version.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -2,6 +2,7 @@
 #include "checks.h"
 
 #include "steno/base/clock.h"
+#include "steno/base/version.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,6 +3,7 @@
 
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
+#include "steno/base/version.h"
 
 #include <string.h>
 

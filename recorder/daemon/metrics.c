@@ -1,6 +1,8 @@
 /* Prometheus' text format. No label has more values than the house has states or commands. */
 #include "daemon_internal.h"
 
+#include "steno/base/version.h"
+
 #include <string.h>
 
 static void family(GString *text, const char *name, const char *type, const char *help)

@@ -3,6 +3,7 @@
 #include "target_guard.h"
 
 #include "steno/base/error.h"
+#include "steno/base/version.h"
 #include "steno/http.h"
 
 #include <curl/curl.h>

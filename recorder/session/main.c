@@ -13,6 +13,7 @@
 #include "steno/base/job.h"
 #include "steno/base/log.h"
 #include "steno/base/secret.h"
+#include "steno/base/version.h"
 #include "steno/session.h"
 #include "steno/transport.h"
 

@@ -11,6 +11,7 @@
 #include "steno/base/error.h"
 #include "steno/base/log.h"
 #include "steno/base/secret.h"
+#include "steno/base/version.h"
 #include "steno/config.h"
 #include "steno/daemon.h"
 

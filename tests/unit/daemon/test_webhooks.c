@@ -1,6 +1,8 @@
 /* Webhooks against a receiver that fails in every way: each event arrives, in order a recording, signed. */
 #include "webhooks_fixture.h"
 
+#include "steno/base/version.h"
+
 #include <glib/gstdio.h>
 #include <string.h>
 
