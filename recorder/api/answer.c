@@ -200,7 +200,7 @@ static void send_text(Connection *connection, const StenoDaemonReply *reply)
     const char *type = "text/plain; charset=utf-8";
     if (connection->match.route == STENO_COMMAND_METRICS) {
         type = "text/plain; version=0.0.4; charset=utf-8";
-        metrics_print(&api->metrics, api->net.count + api->local.count, api->sse_count, text);
+        metrics_print(&api->metrics, api->net.count + api->local.count, api->sse_count, api->tls_context, text);
     }
     answer_send(connection, answer_new(200), type, g_string_free_to_bytes(text));
 }

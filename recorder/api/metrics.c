@@ -1,5 +1,11 @@
 #include "metrics.h"
 
+#include "steno/base/clock.h"
+
+#include <time.h>
+
+#include <openssl/x509.h>
+
 static const double bounds[METRICS_BUCKETS - 1] = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5};
 
 void metrics_count(Metrics *metrics, guint route, int status, gint64 took_us)
@@ -44,7 +50,27 @@ static void print_durations(const Metrics *metrics, GString *text)
     g_string_append_printf(text, "\nsteno_http_request_duration_seconds_count %" G_GUINT64_FORMAT "\n", sum);
 }
 
-void metrics_print(const Metrics *metrics, guint open_connections, guint sse_clients, GString *text)
+/* Unix time; -1: there is none, or it can't be read. */
+static gint64 certificate_until_s(const SSL_CTX *tls)
+{
+    const X509 *certificate = tls ? SSL_CTX_get0_certificate(tls) : NULL;
+    struct tm until = {0};
+    if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &until) != 1)
+        return -1;
+    return (gint64)timegm(&until);
+}
+
+static void print_machine(const SSL_CTX *tls, GString *text)
+{
+    print_one(text, "steno_clock_seconds", "gauge", "Unix time of this server: Prometheus compares it with its own.",
+              (guint64)(steno_clock_wall_us() / G_USEC_PER_SEC));
+    gint64 until_s = certificate_until_s(tls);
+    if (until_s >= 0)
+        print_one(text, "steno_certificate_expiry_seconds", "gauge", "Unix time when the API's certificate ends.",
+                  (guint64)until_s);
+}
+
+void metrics_print(const Metrics *metrics, guint open_connections, guint sse_clients, const SSL_CTX *tls, GString *text)
 {
     g_string_append(text, "# HELP steno_http_requests_total Requests answered.\n"
                           "# TYPE steno_http_requests_total counter\n");
@@ -67,4 +93,5 @@ void metrics_print(const Metrics *metrics, guint open_connections, guint sse_cli
     print_one(text, "steno_sse_clients", "gauge", "Clients that follow events.", sse_clients);
     print_one(text, "steno_sse_cut_off_total", "counter", "Clients that did not read their events in time.",
               metrics->sse_cut_off);
+    print_machine(tls, text);
 }

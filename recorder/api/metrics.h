@@ -5,6 +5,7 @@
 #include "routes.h"
 
 #include <glib.h>
+#include <openssl/ssl.h>
 
 /* Upper bounds of the buckets of how long requests take, seconds; the last is infinite. */
 #define METRICS_BUCKETS 9
@@ -17,6 +18,8 @@ typedef struct {
 } Metrics;
 
 void metrics_count(Metrics *metrics, guint route, int status, gint64 took_us);
-void metrics_print(const Metrics *metrics, guint open_connections, guint sse_clients, GString *text);
+/* tls: of the HTTPS listeners, whose certificate is told of; NULL: there are none. */
+void metrics_print(const Metrics *metrics, guint open_connections, guint sse_clients, const SSL_CTX *tls,
+                   GString *text);
 
 #endif
