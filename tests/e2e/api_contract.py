@@ -6,6 +6,8 @@ import urllib.parse
 from steno_test import clips, janus, openapi, procs
 from steno_test.stenod import Stenod
 
+LIGHT = True
+
 
 class Checked:
     """A stenod's API, each answer held against the description."""

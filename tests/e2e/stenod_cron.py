@@ -10,6 +10,7 @@ from steno_test import check, clips, janus, procs, steno
 from steno_test.case import Skip
 from steno_test.stenod import Stenod
 
+LIGHT = True
 MINUTES = 3
 
 

@@ -11,6 +11,7 @@ import subprocess
 
 from steno_test import captures, s3, steno
 
+LIGHT = True
 ACCESS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 CODES = steno.exit_codes()
 

@@ -84,7 +84,7 @@ class Machine:
         if self.process.poll() is not None:
             with open(self.log, errors="replace") as f:
                 raise RuntimeError("the machine ended at once:\n" + f.read()[-2000:])
-        return self.pid() and subprocess.run([*self._inside(), "test", "-S", "/run/systemd/private"]).returncode == 0
+        return self.pid() and subprocess.run([*self.inside(), "test", "-S", "/run/systemd/private"]).returncode == 0
 
     def pid(self):
         """Its PID 1, as this machine sees it; None when there is none."""
@@ -92,7 +92,8 @@ class Machine:
             found = f.read().split()
         return int(found[0]) if found else None
 
-    def _inside(self, user="root"):
+    def inside(self, user="root"):
+        """The beginning of a command line that runs in it."""
         enter = ["nsenter", "-t", str(self.pid()), "-a", "--", "env", "-i", f"PATH={PATH}", "LANG=C.UTF-8"]
         if user != "root":
             return [*enter, "runuser", "-u", user, "--"]
@@ -100,7 +101,7 @@ class Machine:
 
     def try_run(self, script, user="root", cwd="/root", seconds=300, stdin=None):
         """(exit status, standard output, standard error) of a script that bash reads."""
-        done = subprocess.run([*self._inside(user), "bash", "-c", f"cd {cwd}; {script}"], capture_output=True, text=True,
+        done = subprocess.run([*self.inside(user), "bash", "-c", f"cd {cwd}; {script}"], capture_output=True, text=True,
                               errors="replace", timeout=seconds, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL)
         return done.returncode, done.stdout, done.stderr
 
@@ -120,7 +121,7 @@ class Machine:
     def put(self, source, inside):
         """Copies a file into it, also below /run and /tmp."""
         with open(source, "rb") as f:
-            subprocess.run([*self._inside(), "sh", "-c", f"cat >'{inside}'"], stdin=f, check=True)
+            subprocess.run([*self.inside(), "sh", "-c", f"cat >'{inside}'"], stdin=f, check=True)
 
     def install(self, package):
         """apt install of a .deb of this machine, with what it depends on. Returns what apt told."""
