@@ -54,7 +54,7 @@ class Machine:
         self.folder = case.path(name)
         self.root = os.path.join(self.folder, "root")
         self.log = os.path.join(self.folder, "console.log")
-        self.process = None
+        self.process = self.turn = None
         self._mount(base())
         case.on_exit(self.close)
 
@@ -66,7 +66,9 @@ class Machine:
                         self.root], check=True)
 
     def boot(self):
-        """Starts it and waits until systemd says that it runs."""
+        """Starts it and waits until systemd says that it runs. One at a time: they share the ports of this machine."""
+        self.turn = open(os.path.join(CACHE, "turn"), "w")
+        fcntl.flock(self.turn, fcntl.LOCK_EX)
         archives = os.path.join(CACHE, "archives")  # what apt fetched once is not fetched again
         os.makedirs(os.path.join(archives, "partial"), exist_ok=True)
         log = open(self.log, "ab")
@@ -140,3 +142,5 @@ class Machine:
                     pass
             procs.stop(self.process)
         subprocess.run(["umount", "--lazy", self.root], capture_output=True)
+        if self.turn:
+            self.turn.close()
