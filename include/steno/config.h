@@ -38,12 +38,14 @@ typedef struct {
     /* Of StenoConfigApp *, StenoConfigPlatform *, … */
     GPtrArray *apps, *platforms, *storages, *webhooks, *key_sources;
     GPtrArray *notes; /* of char *: allowed, but hardly meant ("there is nothing in apps: …") */
+    GPtrArray *files; /* of char *: what it was read from, and every file that it names, secrets too; for a backup */
     gint ref_count;
 } StenoConfig;
 
 /*
  * Reads and checks a file and all that it includes, secret files too. CONFIG: a line for each of the faults (as many as
- * could be found at once): "FILE:LINE: KEY: what it is, but must be …".
+ * could be found at once): "FILE:LINE: KEY: what it is, but must be …". Credentials of the service are not read outside
+ * of it (a note tells so): only systemd hands them over.
  */
 StenoConfig *steno_config_load(const char *path, GError **error);
 /* Both from any thread. */

@@ -22,11 +22,6 @@ StenoDaemon *steno_daemon_start(StenoConfig *config, const StenoLog *log, const 
                                 gpointer user, GError **error);
 /* Takes nothing new, ends every recording (end_reason "shutdown"), assembles and stores; then `finished`. */
 void steno_daemon_finish(StenoDaemon *daemon);
-/*
- * The first start has no key that could make others: makes one (admin, every app). "ID.SECRET", to be shown once and
- * wiped; the caller frees it. NULL without an error: there are keys, or were. JOURNAL.
- */
-char *steno_daemon_first_key(StenoDaemon *daemon, GError **error);
 /* One line for `systemctl status`: "3 recording, 1 assembling". Caller frees. */
 char *steno_daemon_status(const StenoDaemon *daemon);
 /* Closes everything; recorders go on, and the next steno_daemon_start() takes them over. */

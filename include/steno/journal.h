@@ -33,6 +33,14 @@ typedef enum {
  * 15 ms a thousand recordings (quick_check).
  */
 StenoJournal *steno_journal_open(const char *path, const char *owner, StenoJournalHow *how, GError **error);
+/*
+ * A copy for a backup, of a journal that another process may be writing meanwhile: as it is at one moment, in one file,
+ * 0600, checked. Nobody is held up, and no lock is taken. Opened, the copy goes on with numbers of events that nobody was
+ * told yet, and is one whose owner looks in the storages for what came after it (steno_journal_copied_us). `to` must not
+ * be there; it is removed again on failure. *recordings: how many are in it. JOURNAL: there is none, it is damaged, of a
+ * later version, or can't be written.
+ */
+gboolean steno_journal_copy(const char *path, const char *to, gint64 *recordings, GError **error);
 /* After SET_ASIDE: what was wrong, and where the damaged one is now; words for the log. Else NULL. */
 const char *steno_journal_damage(const StenoJournal *journal);
 void steno_journal_close(StenoJournal *journal);
@@ -52,6 +60,10 @@ void steno_journal_rollback(StenoJournal *journal);
 gboolean steno_journal_marked(StenoJournal *journal, const char *name, gboolean *marked, GError **error);
 /* In the transaction that is open, if one is. Idempotent. */
 gboolean steno_journal_mark(StenoJournal *journal, const char *name, GError **error);
+/* What is in the storages was looked through, and the journal knows it. */
+#define STENO_JOURNAL_MARK_WHOLE "rebuilt"
+/* *copied_us: when the journal, which was whole, was copied for a backup and is this copy; 0: it is none. */
+gboolean steno_journal_copied_us(StenoJournal *journal, gint64 *copied_us, GError **error);
 
 /* ---- recordings -------------------------------------------------------------------------------------------------- */
 

@@ -178,9 +178,10 @@ static gboolean make_room(StenoApi *api, Pool *pool)
 
 static void describe_peer(const struct sockaddr_storage *peer, socklen_t bytes, char *text, gsize size)
 {
-    if (peer->ss_family == AF_UNIX ||
-        getnameinfo((const struct sockaddr *)peer, bytes, text, (socklen_t)size, NULL, 0, NI_NUMERICHOST) != 0)
+    if (peer->ss_family == AF_UNIX)
         g_strlcpy(text, "unix", size);
+    else if (getnameinfo((const struct sockaddr *)peer, bytes, text, (socklen_t)size, NULL, 0, NI_NUMERICHOST) != 0)
+        g_strlcpy(text, "unknown", size);
 }
 
 static void adopt(StenoApi *api, const Listener *listener, int fd, const char *address)

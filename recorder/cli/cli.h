@@ -132,9 +132,9 @@ gint64 cli_number(const json_t *object, const char *name);
 /* ---- the commands ------------------------------------------------------------------------------------------------ */
 
 extern const CliCommand cli_start, cli_record, cli_list, cli_show, cli_watch, cli_stop, cli_pause, cli_resume,
-    cli_update, cli_files, cli_get, cli_delete, cli_key_add, cli_key_list, cli_key_revoke, cli_webhook_list,
-    cli_webhook_enable, cli_storage_list, cli_storage_retry, cli_audit_verify, cli_check, cli_doctor, cli_assemble,
-    cli_verify, cli_token_janus, cli_completion;
+    cli_update, cli_files, cli_get, cli_delete, cli_key_init, cli_key_add, cli_key_list, cli_key_revoke,
+    cli_webhook_list, cli_webhook_enable, cli_storage_list, cli_storage_retry, cli_audit_verify, cli_backup, cli_check,
+    cli_doctor, cli_assemble, cli_verify, cli_token_janus, cli_completion;
 
 /* Completion of a shell ("bash", "zsh", "fish"), or NULL for another one; steno(1) as roff. Caller frees. */
 char *cli_print_completion(const char *shell);

@@ -6,6 +6,15 @@
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
+/* The one place where a secret is printed: nobody else has it, and it is never told again. */
+static void print_new_key(const CliCall *call, const json_t *key)
+{
+    if (call->json)
+        cli_print_answer(key);
+    else
+        printf("%s:%s\n", cli_member(key, "id"), cli_member(key, "secret"));
+}
+
 static int run_key_add(CliCall *call, GError **error)
 {
     const char *role = cli_text(call, "role"), *app = cli_text(call, "app"), *label = cli_text(call, "label");
@@ -19,11 +28,19 @@ static int run_key_add(CliCall *call, GError **error)
     json_decref(request);
     if (!key)
         return 1;
-    /* The one place where a secret is printed: nobody else has it, and it is never told again. */
-    if (call->json)
-        cli_print_answer(key);
-    else
-        printf("%s:%s\n", cli_member(key, "id"), cli_member(key, "secret"));
+    print_new_key(call, key);
+    json_decref(key);
+    return 0;
+}
+
+static int run_key_init(CliCall *call, GError **error)
+{
+    g_autoptr(CliClient) client = cli_client_new(call, error);
+    json_t *key = client ? cli_client_ask(client, "POST", "/v1/keys/init", NULL, error) : NULL;
+    if (!key)
+        return 1;
+    print_new_key(call, key);
+    fputs("steno: this is the first key (role admin, every app), and it is shown this once: keep it\n", stderr);
     json_decref(key);
     return 0;
 }
@@ -106,6 +123,21 @@ static const CliOption key_add_options[] = {
     {"app", 0, CLI_TEXT, "NAME", "only for this app; every other one does not exist for the key"},
     {"label", 0, CLI_TEXT, "WORDS", "what it is for, for `steno key list`"},
     {NULL},
+};
+
+const CliCommand cli_key_init = {
+    .name = "key init",
+    .words = "make the first API key",
+    .operands = "",
+    .summary =
+        "Makes the first API key (role admin, every app) and prints it as key_id:secret, once. On the server itself, "
+        "by root\n"
+        "or a member of the group steno. When there is an admin key, it makes none, and says so.",
+    .examples = "  (umask 077; sudo steno key init > admin.key)\n"
+                "  steno list --server https://steno.example:8443 --key-file admin.key\n",
+    .codes = "conflict",
+    .remote = TRUE,
+    .run = run_key_init,
 };
 
 const CliCommand cli_key_add = {

@@ -45,9 +45,16 @@ static void check_required(ConfigLoad *load, const ConfigThing *thing)
     }
 }
 
+void config_name_file(ConfigLoad *load, const char *path)
+{
+    if (!g_ptr_array_find_with_equal_func(load->config->files, path, g_str_equal, NULL))
+        g_ptr_array_add(load->config->files, g_strdup(path));
+}
+
 void config_check_file(ConfigLoad *load, const ConfigThing *thing, const ConfigKey *key, const char *path)
 {
     struct stat status;
+    config_name_file(load, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &status) != 0)
         config_check_fault(load, thing, key, "'%s' cannot be read: %s", path, g_strerror(errno));
@@ -57,10 +64,25 @@ void config_check_file(ConfigLoad *load, const ConfigThing *thing, const ConfigK
         close(fd);
 }
 
+/* Under systemd, it must have handed the credential over. */
+static gboolean is_credential_elsewhere(const char *file)
+{
+    return g_str_has_prefix(file, "credential:") && !g_getenv("CREDENTIALS_DIRECTORY") && !g_getenv("NOTIFY_SOCKET");
+}
+
 static void check_secret(ConfigLoad *load, const ConfigThing *thing, const ConfigKey *key, const char *file)
 {
+    if (is_credential_elsewhere(file)) {
+        g_ptr_array_add(
+            load->config->notes,
+            g_strdup_printf("%s is '%s', which systemd hands to the service alone: it was not looked at here",
+                            key->name, file));
+        return;
+    }
     g_autoptr(GError) error = NULL;
     g_autoptr(StenoSecret) secret = NULL;
+    if (file[0] == '/')
+        config_name_file(load, file);
     if (!steno_config_secret(file, &secret, &error))
         config_check_fault(load, thing, key, "%s", error->message);
 }

@@ -10,6 +10,7 @@ StenoConfig *config_new(void)
     StenoConfig *config = g_new0(StenoConfig, 1);
     config->ref_count = 1;
     config->notes = g_ptr_array_new_with_free_func(g_free);
+    config->files = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < CONFIG_SECTIONS; i++) {
         const ConfigSectionRow *row = config_section((ConfigSection)i);
         gpointer member = (char *)config + row->offset;
@@ -56,6 +57,7 @@ void steno_config_unref(StenoConfig *config)
                                 (char *)config + config_section((ConfigSection)section)->offset);
     }
     g_ptr_array_unref(config->notes);
+    g_ptr_array_unref(config->files);
     g_free(config);
 }
 

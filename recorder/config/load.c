@@ -203,6 +203,7 @@ static void load_file(ConfigLoad *load, const char *path, ConfigPlace from, guin
     }
     text = config_source_read(path, &bytes, &fault);
     if (text) {
+        config_name_file(load, path);
         load_text(load, file, text, bytes, depth);
         return;
     }

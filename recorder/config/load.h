@@ -31,6 +31,9 @@ char *config_value_read(const ConfigKey *key, const config_setting_t *setting, g
 /* What no value can tell alone. */
 void config_check(ConfigLoad *load);
 
+/* One more of the configuration's `files`, unless it is there already. */
+void config_name_file(ConfigLoad *load, const char *path);
+
 /* Where a key of a thing was given, or the thing where it was not. */
 ConfigPlace config_thing_place(const ConfigThing *thing, const ConfigKey *key);
 

@@ -41,6 +41,7 @@ static const Command commands[STENO_COMMANDS] = {
     [STENO_COMMAND_STORAGE_RETRY] = {command_storage_retry, ""},
     [STENO_COMMAND_KEY_LIST] = {command_key_list, ""},
     [STENO_COMMAND_KEY_ADD] = {command_key_add, "body"},
+    [STENO_COMMAND_KEY_INIT] = {command_key_init, ""},
     [STENO_COMMAND_KEY_REVOKE] = {command_key_revoke, ""},
     [STENO_COMMAND_WEBHOOK_LIST] = {command_webhook_list, ""},
     [STENO_COMMAND_WEBHOOK_ENABLE] = {command_webhook_enable, ""},
@@ -162,7 +163,8 @@ void command_run(Ask *ask)
 /* What gives something away is not given when it cannot be told to the audit log. */
 static gboolean gives_away(StenoCommand command)
 {
-    return command == STENO_COMMAND_FILE_OPEN || command == STENO_COMMAND_MANIFEST || command == STENO_COMMAND_KEY_ADD;
+    return command == STENO_COMMAND_FILE_OPEN || command == STENO_COMMAND_MANIFEST ||
+           command == STENO_COMMAND_KEY_ADD || command == STENO_COMMAND_KEY_INIT;
 }
 
 static void withdraw(Ask *ask)

@@ -137,6 +137,7 @@ gboolean command_storage_check(StenoDaemon *daemon, Ask *ask);
 gboolean command_storage_retry(StenoDaemon *daemon, Ask *ask);
 gboolean command_key_list(StenoDaemon *daemon, Ask *ask);
 gboolean command_key_add(StenoDaemon *daemon, Ask *ask);
+gboolean command_key_init(StenoDaemon *daemon, Ask *ask);
 gboolean command_key_revoke(StenoDaemon *daemon, Ask *ask);
 gboolean command_webhook_list(StenoDaemon *daemon, Ask *ask);
 gboolean command_webhook_enable(StenoDaemon *daemon, Ask *ask);
@@ -367,6 +368,8 @@ StenoJournalRecording *recover_row(const StenoConfig *config, const char *id, co
                                    const json_t *content, const char *app, char *const *storages, gboolean first,
                                    gint64 zero_us);
 gboolean recover_is_id(const char *id);
+/* When an id (recover_is_id) was made, µs of the wall clock. */
+gint64 recover_id_us(const char *id);
 /* The id of a recording in a key of its files, or NULL. Caller frees. */
 char *recover_id_of_key(const char *key);
 

@@ -84,20 +84,6 @@ static gboolean add_key(StenoDaemon *daemon, const StenoJournalKey *key, GError 
     return added;
 }
 
-char *steno_daemon_first_key(StenoDaemon *daemon, GError **error)
-{
-    g_autoptr(GPtrArray) keys = read_keys(daemon, error);
-    if (!keys || keys->len > 0)
-        return NULL;
-    g_autofree char *secret = NULL;
-    g_autoptr(StenoJournalKey) key = make_key(NULL, STENO_ROLE_ADMIN, "made at the first start", &secret);
-    char *shown = add_key(daemon, key, error) ? g_strdup_printf("%s.%s", key->id, secret) : NULL;
-    if (shown)
-        audit_own(daemon, "key.add", NULL, key->id, "ok", json_pack("{s:s}", "role", key->role));
-    steno_secret_wipe(secret, strlen(secret));
-    return shown;
-}
-
 /* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 /* Who is bound to an app sees and makes only keys that are. */
@@ -145,6 +131,19 @@ static gboolean read_new_key(StenoDaemon *daemon, Ask *ask, const char **app, St
     return TRUE;
 }
 
+/* The answer: the key, and this once its secret. */
+static void give_key(StenoDaemon *daemon, Ask *ask, const StenoJournalKey *key, const char *secret)
+{
+    recording_set_text(&ask->app, key->app);
+    recording_set_text(&ask->target, key->id);
+    if (!add_key(daemon, key, &ask->reply->error))
+        return;
+    ask->reply->body = key_to_json(key);
+    json_object_set_new(ask->reply->body, "secret", json_string(secret));
+    ask->reply->created = TRUE;
+    ask->reply->location = g_strdup_printf("/v1/keys/%s", key->id);
+}
+
 gboolean command_key_add(StenoDaemon *daemon, Ask *ask)
 {
     const char *app, *label;
@@ -159,14 +158,31 @@ gboolean command_key_add(StenoDaemon *daemon, Ask *ask)
         return command_refuse(ask, STENO_ERROR_LIMIT_REACHED, "there are %d API keys, and no more can be made",
                               KEYS_MAX);
     g_autoptr(StenoJournalKey) key = make_key(app, role, label, &secret);
-    recording_set_text(&ask->app, app);
-    recording_set_text(&ask->target, key->id);
-    if (add_key(daemon, key, &ask->reply->error)) {
-        ask->reply->body = key_to_json(key);
-        json_object_set_new(ask->reply->body, "secret", json_string(secret));
-        ask->reply->created = TRUE;
-        ask->reply->location = g_strdup_printf("/v1/keys/%s", key->id);
+    give_key(daemon, ask, key, secret);
+    steno_secret_wipe(secret, strlen(secret));
+    return TRUE;
+}
+
+/* Commands come one after the other: of two that ask at once, one gets the key, and the other is told so. */
+gboolean command_key_init(StenoDaemon *daemon, Ask *ask)
+{
+    g_autofree char *secret = NULL;
+    if (g_strcmp0(ask->request->actor.address, "unix") != 0)
+        return command_refuse(ask, STENO_ERROR_FORBIDDEN,
+                              "the first key is made on the server itself: run `steno key init` there as root");
+    g_autoptr(GPtrArray) keys = read_keys(daemon, &ask->reply->error);
+    if (!keys)
+        return TRUE;
+    for (guint i = 0; i < keys->len; i++) {
+        const StenoJournalKey *key = keys->pdata[i];
+        if (key->revoked_us == 0 && !key->app && strcmp(key->role, steno_role_name(STENO_ROLE_ADMIN)) == 0)
+            return command_refuse(ask, STENO_ERROR_CONFLICT,
+                                  "there is an admin key already (%s), whose secret nobody can tell again: `steno key "
+                                  "add --role admin`, run as root on the server, makes another one",
+                                  key->id);
     }
+    g_autoptr(StenoJournalKey) key = make_key(NULL, STENO_ROLE_ADMIN, "the first", &secret);
+    give_key(daemon, ask, key, secret);
     steno_secret_wipe(secret, strlen(secret));
     return TRUE;
 }

@@ -1,7 +1,7 @@
 /*
- * A journal that is new, or was set aside, learns of what was recorded from the manifests in the storages. Behind
- * everything else, and begun again by the next start until each storage was listed to its end: a crash in the middle,
- * or a storage that does not answer, leaves nothing out.
+ * A journal that is new, was set aside, or put back from a backup, learns of what was recorded from the manifests in
+ * the storages. Behind everything else, and begun again by the next start until each storage was listed to its end: a
+ * crash in the middle, or a storage that does not answer, leaves nothing out.
  *
  * Lists and manifests are read in threads; the journal is asked and written a few rows at a time in between.
  */
@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#define MARK "rebuilt"
 #define MANIFEST "/manifest.json"
 /* Manifests that are read, and rows that are added in one transaction: the main loop is held up for some 10 ms. */
 #define REBUILD_BATCH 100
@@ -19,6 +18,8 @@
 #define REBUILD_KEYS_MAX 1000000
 /* A storage that can't be read is tried again so much later. */
 #define REBUILD_RETRY_S 60
+/* A recording is named before its row is written: one that was named so shortly before a copy may not be in it. */
+#define REBUILD_COPY_SLACK_US (60 * G_USEC_PER_SEC)
 
 /* One storage's way through. */
 typedef struct {
@@ -35,6 +36,7 @@ struct Rebuild {
     StenoDaemon *daemon;
     GCancellable *ending;
     GPtrArray *rounds; /* of Round * */
+    gint64 since_us;   /* the journal is a copy of then: what it does not have of before was forgotten; 0: it is new */
     guint found, added, unknown;
     guint source;
 };
@@ -315,7 +317,9 @@ static gboolean is_wanted(const Round *round, const char *key)
     if (id && recording_find(daemon, id))
         return FALSE;
     g_autoptr(StenoJournalRecording) row = id ? steno_journal_recording_get(daemon->journal, id, NULL) : NULL;
-    return !row || !has_storage(row, steno_store_name(round->store));
+    if (!row)
+        return !id || recover_id_us(id) >= round->rebuild->since_us;
+    return !has_storage(row, steno_store_name(round->store));
 }
 
 /* ---- step by step ------------------------------------------------------------------------------------------------ */
@@ -341,7 +345,7 @@ static gboolean on_whole(gpointer data)
     for (guint i = 0; i < rebuild->rounds->len; i++)
         cut |= ((const Round *)rebuild->rounds->pdata[i])->cut;
     rebuild->source = 0;
-    if (!cut && !outbox_judge(daemon, steno_journal_mark(daemon->journal, MARK, &error), &error)) {
+    if (!cut && !outbox_judge(daemon, steno_journal_mark(daemon->journal, STENO_JOURNAL_MARK_WHOLE, &error), &error)) {
         rebuild->source = g_timeout_add_seconds(REBUILD_RETRY_S, on_whole, rebuild);
         return G_SOURCE_REMOVE;
     }
@@ -349,7 +353,8 @@ static gboolean on_whole(gpointer data)
         steno_warning(daemon->log, "%u manifests in the storages are of no app that is configured, and are left alone",
                       rebuild->unknown);
     if (rebuild->found > 0) {
-        steno_notice(daemon->log, "the journal is new: %u recordings were taken from their manifests", rebuild->found);
+        steno_notice(daemon->log, "%s: %u recordings were taken from their manifests",
+                     rebuild->since_us ? "the journal is a backup's" : "the journal is new", rebuild->found);
         audit_own(daemon, "journal.rebuild", NULL, NULL, "ok", json_pack("{s:i}", "recordings", (int)rebuild->found));
     }
     rebuild_free(g_steal_pointer(&daemon->rebuild));
@@ -397,16 +402,19 @@ static void round_free(gpointer data)
 Rebuild *rebuild_begin(StenoDaemon *daemon, gboolean migrated, GError **error)
 {
     gboolean whole = FALSE;
-    if (!steno_journal_marked(daemon->journal, MARK, &whole, error) || whole)
+    gint64 copied_us = 0;
+    if (!steno_journal_marked(daemon->journal, STENO_JOURNAL_MARK_WHOLE, &whole, error) || whole ||
+        !steno_journal_copied_us(daemon->journal, &copied_us, error))
         return NULL;
     /* What somebody had it forget must not come back, and be deleted when its time comes. */
     if (migrated) {
-        (void)steno_journal_mark(daemon->journal, MARK, error);
+        (void)steno_journal_mark(daemon->journal, STENO_JOURNAL_MARK_WHOLE, error);
         return NULL;
     }
     Rebuild *rebuild = g_new0(Rebuild, 1);
     rebuild->daemon = daemon;
     rebuild->ending = g_cancellable_new();
+    rebuild->since_us = MAX(copied_us - REBUILD_COPY_SLACK_US, 0);
     rebuild->rounds = g_ptr_array_new_with_free_func(round_free);
     for (guint i = 0; i < daemon->config->storages->len; i++) {
         const StenoConfigStorage *settings = daemon->config->storages->pdata[i];

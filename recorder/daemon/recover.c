@@ -165,10 +165,19 @@ StenoJournalRecording *recover_row(const StenoConfig *config, const char *id, co
 
 #define ID_CHARACTERS "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 #define ID_LENGTH 26
+#define ID_TIME_LENGTH 10 /* of which the first bytes are the time in ms */
 
 gboolean recover_is_id(const char *id)
 {
     return id && strlen(id) == ID_LENGTH && strspn(id, ID_CHARACTERS) == ID_LENGTH;
+}
+
+gint64 recover_id_us(const char *id)
+{
+    gint64 ms = 0;
+    for (guint i = 0; i < ID_TIME_LENGTH; i++)
+        ms = ms * 32 + (strchr(ID_CHARACTERS, id[i]) - ID_CHARACTERS);
+    return ms * 1000;
 }
 
 char *recover_id_of_key(const char *key)

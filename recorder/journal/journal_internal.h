@@ -49,6 +49,8 @@ gboolean journal_sync_parent(const char *path, GError **error);
 
 typedef enum { OPEN_GOOD, OPEN_DAMAGED, OPEN_FAILED } OpenResult;
 
+/* The first column of the first row. Caller frees *text. An SQLite code. */
+int journal_one_text(sqlite3 *db, const char *sql, char **text);
 /* A journal whose file is not open yet; takes lock_fd. */
 StenoJournal *journal_new(const char *path, const char *owner, int lock_fd);
 /* Judges and opens its file. *damage (caller frees) says why it is DAMAGED, *error why it FAILED. */
@@ -64,6 +66,9 @@ typedef struct {
 
 extern const Schema journal_schema;
 
+/* Since this version there are marks. */
+#define JOURNAL_VERSION_MARKS 2
+
 /* "Steno" in the file's header, so that nobody else's database is taken for a journal. */
 #define JOURNAL_APPLICATION_ID 0x53746e6f
 
@@ -76,6 +81,12 @@ int journal_migrate(sqlite3 *db, const char *path, const Schema *schema, gboolea
 /* Whether the database has everything that `version` of the schema has, as it has it; what it has besides is not ours.
  * An SQLite code; *damage (caller frees) says what is missing. */
 int journal_schema_check(sqlite3 *db, const Schema *schema, int version, char **damage);
+
+/* All pages into the database of this path, as they are at one moment; an SQLite code. */
+int journal_copy_pages(sqlite3 *db, const char *path);
+
+/* Begins the mark of a copy; behind it is when it was made, in µs. */
+#define MARK_COPIED "copied-"
 
 /* ---- list.c ------------------------------------------------------------------------------------------------------ */
 

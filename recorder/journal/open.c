@@ -64,7 +64,7 @@ static OpenResult answer(Opening *opening, int rc, const char *doing, GError **e
     return OPEN_FAILED;
 }
 
-static int one_text(sqlite3 *db, const char *sql, char **text)
+int journal_one_text(sqlite3 *db, const char *sql, char **text)
 {
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
@@ -128,7 +128,7 @@ static OpenResult check(Opening *opening, int version, GError **error)
 {
     sqlite3 *db = opening->journal->db;
     g_autofree char *verdict = NULL;
-    int rc = one_text(db, "PRAGMA quick_check(1)", &verdict);
+    int rc = journal_one_text(db, "PRAGMA quick_check(1)", &verdict);
     if (rc == SQLITE_OK && g_strcmp0(verdict, "ok") != 0) {
         opening->damage = g_strdup_printf("its check says: %s", verdict);
         return OPEN_DAMAGED;
@@ -142,7 +142,7 @@ static OpenResult check(Opening *opening, int version, GError **error)
 static OpenResult set_wal(Opening *opening, GError **error)
 {
     g_autofree char *mode = NULL;
-    int rc = one_text(opening->journal->db, "PRAGMA journal_mode = WAL", &mode);
+    int rc = journal_one_text(opening->journal->db, "PRAGMA journal_mode = WAL", &mode);
     if (rc == SQLITE_OK && g_strcmp0(mode, "wal") != 0) {
         g_set_error(error, STENO_ERROR, STENO_ERROR_JOURNAL,
                     "opening the journal %s: its file system has no shared memory for a write-ahead log: put it on a "

@@ -90,7 +90,7 @@ int journal_pragma_int(sqlite3 *db, const char *sql, int *value)
 
 /* ---- migration --------------------------------------------------------------------------------------------------- */
 
-static int copy_pages(sqlite3 *db, const char *path)
+int journal_copy_pages(sqlite3 *db, const char *path)
 {
     sqlite3 *copy = NULL;
     int rc = sqlite3_open_v2(path, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -120,7 +120,7 @@ static int copy_beside(sqlite3 *db, const char *path, int version, GError **erro
         return SQLITE_CANTOPEN;
     }
     close(fd);
-    int rc = copy_pages(db, temporary);
+    int rc = journal_copy_pages(db, temporary);
     if (rc == SQLITE_OK && g_rename(temporary, name) != 0)
         rc = SQLITE_IOERR;
     if (rc != SQLITE_OK) {

@@ -174,38 +174,6 @@ static void tell_notes(const StenoConfig *config)
         steno_warning(NULL, "%s", (const char *)config->notes->pdata[i]);
 }
 
-/* The system's journal keeps what it is told, and others read it: no place for a key. */
-static gboolean is_overheard(void)
-{
-    return g_getenv("JOURNAL_STREAM") && !isatty(STDERR_FILENO);
-}
-
-static gboolean show_first_key(Stenod *stenod, GError **error)
-{
-    g_autoptr(GError) why = NULL;
-    if (is_overheard()) {
-        steno_info(NULL, "`steno key add --role admin`, run as root, makes the first API key");
-        return TRUE;
-    }
-    char *key = steno_daemon_first_key(stenod->daemon, &why);
-    if (why) {
-        g_propagate_error(error, g_steal_pointer(&why));
-        return FALSE;
-    }
-    if (!key)
-        return TRUE;
-    fprintf(stderr,
-            "==================== the first API key: it is shown this once =====================\n"
-            "%s\n"
-            "role admin, all apps. Use it as \"Authorization: Bearer ID.SECRET\", or as ID:SECRET with HTTP Basic.\n"
-            "====================================================================================\n",
-            key);
-    fflush(stderr);
-    steno_secret_wipe(key, strlen(key));
-    g_free(key);
-    return TRUE;
-}
-
 static gboolean start(Stenod *stenod, GError **error)
 {
     StenoLogLevel level;
@@ -217,7 +185,7 @@ static gboolean start(Stenod *stenod, GError **error)
     tell_notes(stenod->config);
     g_setenv("STENO_LOG_LEVEL", stenod->config->top.log_level, TRUE); /* for recorders and assemblies */
     stenod->daemon = steno_daemon_start(stenod->config, NULL, &daemon_events, stenod, error);
-    if (!stenod->daemon || !show_first_key(stenod, error))
+    if (!stenod->daemon)
         return FALSE;
     stenod->api = steno_api_start(stenod->config, stenod->daemon, NULL, error);
     return stenod->api != NULL;

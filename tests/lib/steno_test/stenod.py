@@ -3,7 +3,6 @@ import base64
 import http.client
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -288,11 +287,11 @@ class Stenod:
         return urllib.parse.unquote(uri[len("file://"):])
 
     def admin_key(self):
-        """The key printed at the first start: what `Authorization` needs, as POST /v1/keys answers."""
-        with open(self.log) as f:
-            found = re.findall(r"\b(key_[0-9A-Z]{26})\b\W+\s*(?:secret\W+)?([A-Za-z0-9_-]{43})", f.read())
-        assert len(found) == 1, f"the admin key is printed {len(found)} times"
-        return {"id": found[0][0], "secret": found[0][1]}
+        """The first key, made by `steno key init`: what `Authorization` needs, as POST /v1/keys answers."""
+        done = self.cli("key", "init")
+        assert done.returncode == 0, done.stderr
+        id_, secret = done.stdout.strip().split(":")
+        return {"id": id_, "secret": secret}
 
 
 def held_locks():

@@ -254,6 +254,33 @@ static void secrets_are_read(void **state)
     g_unsetenv("CREDENTIALS_DIRECTORY");
 }
 
+/* The service must have it; a command in a shell says that it did not look. */
+static void a_credential_is_of_the_service(void **state)
+{
+    static const char text[] =
+        "platforms = ( { name = \"p\"; url = \"https://h/\"; pin_file = \"credential:pin\"; } );";
+    g_autoptr(StenoConfig) config = folder_load(*state, text);
+    assert_non_null(strstr(config->notes->pdata[0], "was not looked at here"));
+    g_setenv("NOTIFY_SOCKET", "/run/systemd/notify", TRUE);
+    g_autofree char *message = folder_refuse(*state, text);
+    g_unsetenv("NOTIFY_SOCKET");
+    assert_non_null(strstr(message, "'credential:pin' is a credential, but there is no $CREDENTIALS_DIRECTORY"));
+}
+
+static void files_are_named(void **state)
+{
+    g_autofree char *secret = folder_write_mode(*state, "pin", "hush", 0600);
+    g_autofree char *text = g_strdup_printf("api = { client_ca_file = \"/etc/hostname\"; };\n"
+                                            "platforms = ( { name = \"p\"; url = \"https://h/\"; pin_file = \"%s\"; "
+                                            "api_secret_file = \"%s\"; } );",
+                                            secret, secret);
+    g_autoptr(StenoConfig) config = folder_load(*state, text);
+    assert_int_equal(config->files->len, 3);
+    assert_true(g_str_has_suffix(config->files->pdata[0], "/steno.conf"));
+    assert_string_equal(config->files->pdata[1], "/etc/hostname");
+    assert_string_equal(config->files->pdata[2], secret);
+}
+
 static void is_shared(void **state)
 {
     StenoConfig *config = folder_load(*state, "instance = \"x\";");
@@ -278,6 +305,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_add_up, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(include_in_text_and_comments_is_none, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(secrets_are_read, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(a_credential_is_of_the_service, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(files_are_named, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(is_shared, folder_setup, folder_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

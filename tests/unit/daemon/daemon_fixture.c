@@ -321,17 +321,30 @@ static void on_replied(gpointer user, StenoDaemonReply *reply)
     *(StenoDaemonReply **)user = reply;
 }
 
-StenoDaemonReply *ask_as(StenoCommand command, const char *actor_app, StenoRole role, const char *arguments)
+/* Takes the actor. */
+static StenoDaemonReply *ask_of(StenoCommand command, StenoActor actor, const char *arguments)
 {
     StenoDaemonReply *reply = NULL;
     StenoDaemonRequest *request = steno_daemon_request_new(command);
     json_decref(request->arguments);
     request->arguments = parse(arguments);
-    request->actor = (StenoActor){g_strdup("key_TEST"), g_strdup(actor_app), role, g_strdup("192.0.2.7")};
+    request->actor = actor;
     steno_daemon_ask(fixture.daemon, request, on_replied, &reply);
     while (!reply)
         g_main_context_iteration(NULL, TRUE);
     return reply;
+}
+
+StenoDaemonReply *ask_as(StenoCommand command, const char *actor_app, StenoRole role, const char *arguments)
+{
+    const StenoActor actor = {g_strdup("key_TEST"), g_strdup(actor_app), role, g_strdup("192.0.2.7")};
+    return ask_of(command, actor, arguments);
+}
+
+StenoDaemonReply *ask_here(StenoCommand command, const char *arguments)
+{
+    const StenoActor actor = {g_strdup("uid:0"), NULL, STENO_ROLE_ADMIN, g_strdup("unix")};
+    return ask_of(command, actor, arguments);
 }
 
 StenoDaemonReply *ask(StenoCommand command, const char *arguments)

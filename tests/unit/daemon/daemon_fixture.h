@@ -60,9 +60,11 @@ void fixture_restart(void);
 /* Runs the main loop for what is pending, and its timers for a moment. */
 void fixture_turn(void);
 
-/* Asks as an admin over the socket, or as actor_app's key with this role; members with ' for ". The caller frees. */
+/* Asks as an admin's key, as actor_app's key with this role, or as root over the socket; members with ' for ". The
+ * caller frees. */
 StenoDaemonReply *ask(StenoCommand command, const char *arguments);
 StenoDaemonReply *ask_as(StenoCommand command, const char *actor_app, StenoRole role, const char *arguments);
+StenoDaemonReply *ask_here(StenoCommand command, const char *arguments);
 /* Starts a recording of the app and channel; its id (caller frees). */
 char *begin(const char *app, const char *channel);
 /* The recording as GET shows it; the caller owns it. */

@@ -468,17 +468,10 @@ static void test_forget_capture(void **state)
 static void test_keys(void **state)
 {
     (void)state;
-    g_autoptr(GError) error = NULL;
-    g_autofree char *first = steno_daemon_first_key(fixture.daemon, &error);
-    assert_non_null(first);
-    assert_true(g_str_has_prefix(first, "key_"));
-    assert_int_equal(strlen(strchr(first, '.') + 1), 43);
-    assert_null(steno_daemon_first_key(fixture.daemon, &error));
-    assert_null(error);
     g_autoptr(StenoDaemonReply) added =
         ask(STENO_COMMAND_KEY_ADD, "{'body': {'app': 'clinic', 'role': 'viewer', 'label': 'x'}}");
     assert_true(added->created);
-    assert_int_equal(fixture.keys->len, 2);
+    assert_int_equal(fixture.keys->len, 1);
     g_autofree char *id = g_strdup(text_of(added->body, "id"));
     const char *secret = text_of(added->body, "secret");
     assert_int_equal(strlen(secret), 43);
@@ -505,6 +498,33 @@ static void test_keys(void **state)
     assert_string_equal(text_of(bound->body, "app"), "court");
 }
 
+/* Made once, and again only when no other key could make one. */
+static void test_first_key(void **state)
+{
+    (void)state;
+    assert_refused(ask_as(STENO_COMMAND_KEY_INIT, NULL, STENO_ROLE_ADMIN, "{}"), STENO_ERROR_FORBIDDEN,
+                   "on the server itself");
+    g_autoptr(StenoDaemonReply) bound = ask(STENO_COMMAND_KEY_ADD, "{'body': {'role': 'admin', 'app': 'clinic'}}");
+    assert_null(bound->error);
+    g_autoptr(StenoDaemonReply) first = ask_here(STENO_COMMAND_KEY_INIT, "{}");
+    assert_null(first->error);
+    assert_true(first->created);
+    assert_string_equal(text_of(first->body, "role"), "admin");
+    assert_true(json_is_null(json_object_get(first->body, "app")));
+    assert_int_equal(strlen(text_of(first->body, "secret")), 43);
+    assert_int_equal(fixture.keys->len, 2);
+    assert_refused(ask_here(STENO_COMMAND_KEY_INIT, "{}"), STENO_ERROR_CONFLICT, "`steno key add --role admin`");
+    g_autofree char *audited = audit_of("key.init");
+    g_autofree char *expected =
+        g_strdup_printf("key_TEST forbidden -\nuid:0 ok %s\nuid:0 conflict -\n", text_of(first->body, "id"));
+    assert_string_equal(audited, expected);
+    g_autofree char *arguments = with_id(text_of(first->body, "id"), "");
+    g_autoptr(StenoDaemonReply) revoked = ask(STENO_COMMAND_KEY_REVOKE, arguments);
+    assert_null(revoked->error);
+    g_autoptr(StenoDaemonReply) again = ask_here(STENO_COMMAND_KEY_INIT, "{}");
+    assert_true(again->created);
+}
+
 static void test_logins(void **state)
 {
     (void)state;
@@ -527,7 +547,7 @@ int main(void)
         TEST(test_idempotency), TEST(test_later),         TEST(test_later_stopped),  TEST(test_assemblies),
         TEST(test_isolation),   TEST(test_roles),         TEST(test_arguments),      TEST(test_files),
         TEST(test_file_link),   TEST(test_forget),        TEST(test_forget_capture), TEST(test_keys),
-        TEST(test_logins),
+        TEST(test_first_key),   TEST(test_logins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
