@@ -18,6 +18,9 @@
 /* Rows that one …_prune() removes, so that the main loop is not held up (7 ms on the build machine). */
 #define STENO_JOURNAL_PRUNE_MAX 1000
 
+/* Of its schema (user_version of the file, at byte 60 of it): one more with each migration. Packages read it here. */
+#define STENO_JOURNAL_VERSION 2
+
 typedef struct StenoJournal StenoJournal;
 
 typedef enum {

@@ -13,14 +13,68 @@
 /* Of the file a reader may wait: somebody recovers the write-ahead log, or has it locked by hand. */
 #define BUSY_MS 10000
 
+/* Since this version there are marks. */
+#define VERSION_OF_MARKS 2
+
+/* ---- a copy of any database of ours ------------------------------------------------------------------------------ */
+
+static int copy_pages(sqlite3 *from, sqlite3 *to)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
+    if (!backup)
+        return sqlite3_errcode(to);
+    (void)sqlite3_backup_step(backup, -1);
+    return sqlite3_backup_finish(backup);
+}
+
+/*
+ * What the journal tells about itself that is not true of a copy. A number of an event is never used again, also when
+ * the journal went on after this copy: they go on at the time in ms, as over a damaged one (open.c). What the storages
+ * have is not known for what was asked for since.
+ */
+static int mark(sqlite3 *db, int version, gint64 began_us)
+{
+    g_autofree char *numbers = g_strdup_printf("DELETE FROM sqlite_sequence WHERE name = 'event';"
+                                               "INSERT INTO sqlite_sequence (name, seq) SELECT 'event', "
+                                               "max(%" G_GINT64_FORMAT ", coalesce((SELECT max(seq) FROM event), 0))",
+                                               steno_clock_wall_us() / 1000);
+    g_autofree char *marks = g_strdup_printf("DELETE FROM mark WHERE name LIKE '" MARK_COPIED "%%';"
+                                             "INSERT INTO mark (name) SELECT '" MARK_COPIED "%" G_GINT64_FORMAT
+                                             "' FROM mark WHERE name = '" STENO_JOURNAL_MARK_WHOLE "';"
+                                             "DELETE FROM mark WHERE name = '" STENO_JOURNAL_MARK_WHOLE "'",
+                                             began_us);
+    int rc = sqlite3_exec(db, "PRAGMA secure_delete = ON; BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, numbers, NULL, NULL, NULL);
+    if (rc == SQLITE_OK && version >= VERSION_OF_MARKS)
+        rc = sqlite3_exec(db, marks, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) : rc;
+}
+
+int journal_copy_db(sqlite3 *db, const char *path, int version)
+{
+    gint64 began_us = steno_clock_wall_us();
+    g_autofree char *mode = NULL;
+    sqlite3 *copy = NULL;
+    int rc = sqlite3_open_v2(path, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc == SQLITE_OK)
+        rc = copy_pages(db, copy);
+    /* One file, with no log beside it that must not be forgotten; a failure throws it away. */
+    if (rc == SQLITE_OK)
+        rc = journal_one_text(copy, "PRAGMA journal_mode = MEMORY", &mode);
+    if (rc == SQLITE_OK)
+        rc = mark(copy, version, began_us);
+    (void)sqlite3_close(copy);
+    return rc;
+}
+
+/* ---- of the journal, for a backup -------------------------------------------------------------------------------- */
+
 typedef struct {
     const char *path, *to;
     sqlite3 *from, *db; /* the journal, the copy */
     int version;
-    gint64 began_us; /* what was asked for since may be missing */
 } Copy;
-
-/* ---- the journal ------------------------------------------------------------------------------------------------- */
 
 static gboolean open_journal(Copy *copy, GError **error)
 {
@@ -28,7 +82,6 @@ static gboolean open_journal(Copy *copy, GError **error)
     struct stat status;
     if (lstat(copy->path, &status) != 0 || (!S_ISREG(status.st_mode) && (errno = EINVAL)))
         return steno_error_set_errno(error, errno, "copying the journal %s", copy->path);
-    copy->began_us = steno_clock_wall_us();
     int rc = sqlite3_open_v2(copy->path, &copy->from, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_busy_timeout(copy->from, BUSY_MS);
@@ -53,8 +106,6 @@ static gboolean open_journal(Copy *copy, GError **error)
     return TRUE;
 }
 
-/* ---- the copy ---------------------------------------------------------------------------------------------------- */
-
 /* Here and not by SQLite, for the mode. */
 static gboolean make_file(const Copy *copy, GError **error)
 {
@@ -63,31 +114,6 @@ static gboolean make_file(const Copy *copy, GError **error)
         return steno_error_set_errno(error, errno, "making the journal's copy %s", copy->to);
     close(fd);
     return TRUE;
-}
-
-/*
- * What the journal tells about itself that is not true of a copy. A number of an event is never used again, also when
- * the journal went on after this copy: they go on at the time in ms, as over a damaged one (open.c).
- */
-static int make_it_one(const Copy *copy)
-{
-    g_autofree char *numbers =
-        g_strdup_printf("DELETE FROM sqlite_sequence WHERE name = 'event';"
-                        "INSERT INTO sqlite_sequence (name, seq) SELECT 'event', max(%" G_GINT64_FORMAT
-                        ", coalesce((SELECT max(seq) FROM event), 0))",
-                        steno_clock_wall_us() / 1000);
-    g_autofree char *mark = g_strdup_printf("DELETE FROM mark WHERE name LIKE '" MARK_COPIED "%%';"
-                                            "INSERT INTO mark (name) SELECT '" MARK_COPIED "%" G_GINT64_FORMAT
-                                            "' FROM mark WHERE name = '" STENO_JOURNAL_MARK_WHOLE "';"
-                                            "DELETE FROM mark WHERE name = '" STENO_JOURNAL_MARK_WHOLE "'",
-                                            copy->began_us);
-    int rc = sqlite3_exec(copy->db, "PRAGMA secure_delete = ON; PRAGMA synchronous = FULL; BEGIN IMMEDIATE", NULL, NULL,
-                          NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(copy->db, numbers, NULL, NULL, NULL);
-    if (rc == SQLITE_OK && copy->version >= JOURNAL_VERSION_MARKS)
-        rc = sqlite3_exec(copy->db, mark, NULL, NULL, NULL);
-    return rc == SQLITE_OK ? sqlite3_exec(copy->db, "COMMIT", NULL, NULL, NULL) : rc;
 }
 
 /* Not believed, but read: what is found out when it is needed is found out too late. */
@@ -114,15 +140,9 @@ static gboolean check(const Copy *copy, gint64 *recordings, GError **error)
 
 static gboolean fill(Copy *copy, gint64 *recordings, GError **error)
 {
-    g_autofree char *mode = NULL;
-    int rc = journal_copy_pages(copy->from, copy->to);
+    int rc = journal_copy_db(copy->from, copy->to, copy->version);
     if (rc == SQLITE_OK)
-        rc = sqlite3_open_v2(copy->to, &copy->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    /* One file, with no log beside it that must not be forgotten. */
-    if (rc == SQLITE_OK)
-        rc = journal_one_text(copy->db, "PRAGMA journal_mode = DELETE", &mode);
-    if (rc == SQLITE_OK)
-        rc = make_it_one(copy);
+        rc = sqlite3_open_v2(copy->to, &copy->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK)
         return query_set_error(error, copy->db, rc, copy->path, "copying to", copy->to);
     return check(copy, recordings, error);

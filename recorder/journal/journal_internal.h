@@ -66,9 +66,6 @@ typedef struct {
 
 extern const Schema journal_schema;
 
-/* Since this version there are marks. */
-#define JOURNAL_VERSION_MARKS 2
-
 /* "Steno" in the file's header, so that nobody else's database is taken for a journal. */
 #define JOURNAL_APPLICATION_ID 0x53746e6f
 
@@ -82,8 +79,11 @@ int journal_migrate(sqlite3 *db, const char *path, const Schema *schema, gboolea
  * An SQLite code; *damage (caller frees) says what is missing. */
 int journal_schema_check(sqlite3 *db, const Schema *schema, int version, char **damage);
 
-/* All pages into the database of this path, as they are at one moment; an SQLite code. */
-int journal_copy_pages(sqlite3 *db, const char *path);
+/* ---- copy.c ------------------------------------------------------------------------------------------------------ */
+
+/* The database as it is at one moment, of this version, into the empty file of this path: one that, opened in its
+ * place, knows that it is a copy (steno_journal_copy). An SQLite code. */
+int journal_copy_db(sqlite3 *db, const char *path, int version);
 
 /* Begins the mark of a copy; behind it is when it was made, in µs. */
 #define MARK_COPIED "copied-"

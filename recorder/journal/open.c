@@ -191,6 +191,10 @@ static OpenResult open_database(Opening *opening, GError **error)
                         "migrating it", error);
     if (result == OPEN_GOOD)
         result = answer(opening, take_over(journal), "taking over its recordings", error);
+    /* The file's own header tells its version to who has no SQLite: a package that would go back to an earlier Steno.
+     */
+    if (result == OPEN_GOOD)
+        (void)sqlite3_wal_checkpoint_v2(journal->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     if (migrated)
         opening->how = STENO_JOURNAL_MIGRATED;
     return result;

@@ -69,6 +69,8 @@ static const char version_2[] = "CREATE TABLE mark (name TEXT NOT NULL PRIMARY K
 /* A new version is a new row at the end. A row that was released is never changed. */
 static const char *const migrations[] = {version_1, version_2};
 
+G_STATIC_ASSERT(G_N_ELEMENTS(migrations) == STENO_JOURNAL_VERSION);
+
 const Schema journal_schema = {migrations, G_N_ELEMENTS(migrations)};
 
 int journal_pragma_int(sqlite3 *db, const char *sql, int *value)
@@ -90,23 +92,6 @@ int journal_pragma_int(sqlite3 *db, const char *sql, int *value)
 
 /* ---- migration --------------------------------------------------------------------------------------------------- */
 
-int journal_copy_pages(sqlite3 *db, const char *path)
-{
-    sqlite3 *copy = NULL;
-    int rc = sqlite3_open_v2(path, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (rc == SQLITE_OK) {
-        sqlite3_backup *backup = sqlite3_backup_init(copy, "main", db, "main");
-        if (backup) {
-            (void)sqlite3_backup_step(backup, -1);
-            rc = sqlite3_backup_finish(backup);
-        } else {
-            rc = sqlite3_errcode(copy);
-        }
-    }
-    sqlite3_close(copy);
-    return rc;
-}
-
 /* <path>.v<version>, whole or not at all. */
 static int copy_beside(sqlite3 *db, const char *path, int version, GError **error)
 {
@@ -120,7 +105,7 @@ static int copy_beside(sqlite3 *db, const char *path, int version, GError **erro
         return SQLITE_CANTOPEN;
     }
     close(fd);
-    int rc = journal_copy_pages(db, temporary);
+    int rc = journal_copy_db(db, temporary, version);
     if (rc == SQLITE_OK && g_rename(temporary, name) != 0)
         rc = SQLITE_IOERR;
     if (rc != SQLITE_OK) {
