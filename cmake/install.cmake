@@ -16,12 +16,9 @@ foreach(MANUAL ${STENO_MANUALS})
 endforeach()
 
 # For administrators and those who use the API; docs/ARCHITECTURE.md and docs/DECISIONS.md are for who changes the source.
-foreach(DOCUMENT OPERATIONS.md SECURITY.md COMPLIANCE.md CHANNEL-AES.md MANIFEST.md VERIFY.md openapi.yaml manifest.schema.json)
-  if(EXISTS ${PROJECT_SOURCE_DIR}/docs/${DOCUMENT})
-    install(FILES docs/${DOCUMENT} DESTINATION ${CMAKE_INSTALL_DOCDIR})
-  endif()
-endforeach()
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES docs/OPERATIONS.md docs/SECURITY.md docs/COMPLIANCE.md docs/CHANNEL-AES.md docs/MANIFEST.md docs/VERIFY.md
+              docs/openapi.yaml docs/manifest.schema.json LICENSE
+        DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY conf/cron.d DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 if(EXISTS ${PROJECT_SOURCE_DIR}/conf/systemd/stenod.service.d)
   install(DIRECTORY conf/systemd/stenod.service.d DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
@@ -50,15 +47,9 @@ install(FILES conf/systemd/stenod.service conf/systemd/steno-record@.service con
         DESTINATION ${STENO_UNIT_DIR})
 install(FILES conf/sysusers.d/steno.conf DESTINATION lib/sysusers.d)
 install(FILES conf/tmpfiles.d/steno.conf DESTINATION lib/tmpfiles.d)
-foreach(SHARED firewalld/steno.xml:lib/firewalld/services prometheus/steno.rules.yml:${CMAKE_INSTALL_DATADIR}/steno/prometheus
-               grafana/steno.json:${CMAKE_INSTALL_DATADIR}/steno/grafana)
-  string(REPLACE ":" ";" SHARED ${SHARED})
-  list(GET SHARED 0 SHARED_FILE)
-  list(GET SHARED 1 SHARED_FOLDER)
-  if(EXISTS ${PROJECT_SOURCE_DIR}/conf/${SHARED_FILE})
-    install(FILES conf/${SHARED_FILE} DESTINATION ${SHARED_FOLDER})
-  endif()
-endforeach()
+install(FILES conf/firewalld/steno.xml DESTINATION lib/firewalld/services)
+install(FILES conf/prometheus/steno.rules.yml DESTINATION ${CMAKE_INSTALL_DATADIR}/steno/prometheus)
+install(FILES conf/grafana/steno.json DESTINATION ${CMAKE_INSTALL_DATADIR}/steno/grafana)
 
 # ---- the configuration
 
