@@ -10,12 +10,13 @@ steno_refuse_downgrade() {
     *) return 0 ;;
     esac
     [ "$(printf %s "$header" | cut -c 137-144)" = 53746e6f ] || return 0
+    known=@JOURNAL_VERSION@
     version=$((0x$(printf %s "$header" | cut -c 121-128)))
-    [ "$version" -gt @JOURNAL_VERSION@ ] || return 0
+    [ "$version" -gt "$known" ] || return 0
     cat >&2 <<STENO_WORDS
 steno: this is not installed: the journal $1 is of version $version, made by a later Steno,
-and this one knows versions up to @JOURNAL_VERSION@: it would not start. Nothing was changed. Either stay with the later one,
-or go back to the journal as it was before that: stop stenod, and move $1.v@JOURNAL_VERSION@,
+and this one knows versions up to $known: it would not start. Nothing was changed. Either stay with the later one,
+or go back to the journal as it was before that: stop stenod, and move $1.v$known,
 where there is one, to $1. What happened since is not in it.
 STENO_WORDS
     return 1
