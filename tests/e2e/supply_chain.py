@@ -9,15 +9,19 @@ import os
 import re
 import shutil
 import subprocess
-from urllib.parse import quote
+import urllib.parse
 
 from steno_test import packages, steno
 from steno_test.case import Skip
 
+LIGHT = True
 SBOM = os.path.join(steno.TOP, "packaging", "sbom")
 SIGN = os.path.join(steno.TOP, "packaging", "sign")
 SCHEMAS = os.path.join(steno.TOP, "tests", "vectors", "cyclonedx")
 PROGRAMS = [os.path.join(steno.BUILD, "bin", name) for name in ("steno", "stenod", "steno-recorder", "steno-assemble")]
+FOREIGN = re.compile(r"\.(so(\.\d+)*|a|o|jar|wasm|dll|whl|tgz|tar\.\w+)$|(^|/)(vendor|third[_-]party|external|subprojects)/")
+CLAIM = re.compile(r"copyright (\(c\)|©|\d{4})|SPDX-License-Identifier: (?!Apache-2.0)|permission is hereby granted|"
+                   r"redistribution and use in", re.I)
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
 
@@ -47,7 +51,8 @@ def valid(bom):
         if more is False and isinstance(items, list) and isinstance(instance, list) and len(instance) > len(items):
             yield jsonschema.ValidationError(f"{len(instance)} entries, at most {len(items)}")
     strict = jsonschema.validators.extend(jsonschema.Draft7Validator, {"additionalItems": no_more})
-    validator = strict(top, resolver=jsonschema.RefResolver(top["$id"], top, store=store), format_checker=jsonschema.FormatChecker())
+    validator = strict(top, resolver=jsonschema.RefResolver(top["$id"], top, store=store),
+                       format_checker=jsonschema.FormatChecker())
     faults = [f"{list(error.path)}: {error.message[:200]}" for error in validator.iter_errors(bom)]
     assert not faults, faults[:5]
     own = bom["metadata"]["component"]
@@ -58,9 +63,9 @@ def valid(bom):
 
 
 def loaded(program):
-    """{soname: file} that the loader says it takes."""
-    return {name: os.path.realpath(path) for name, path in re.findall(r"^\s*(?:/\S*/)?(\S+?)(?: => (\S+))? \(0x", run("ldd", program), re.M)
-            if path} | {os.path.basename(path): os.path.realpath(path) for path in re.findall(r"^\s*(/\S+) \(0x", run("ldd", program), re.M)}
+    """{soname: file} that the loader says it takes; itself, it names by its path."""
+    found = re.findall(r"^\s*(\S+)(?: => (\S+))? \(0x", run("ldd", program), re.M)
+    return {os.path.basename(name): os.path.realpath(path or name) for name, path in found if path or name.startswith("/")}
 
 
 def closure(bom, start):
@@ -93,7 +98,7 @@ def whole(bom, programs):
             assert files[path]["bom-ref"] in reached, f"{soname} is not reached from {program}"
         taken |= set(libraries.values())
         (told,) = [c for c in bom["metadata"]["component"]["components"] if c["name"] == os.path.basename(program)]
-        gpl = any(re.match("libav|libsw", name) for name in libraries)
+        gpl = any(re.match("lib(av|sw)", name) for name in libraries)
         assert told["licenses"] == [{"license": {"id": "GPL-3.0-or-later" if gpl else "Apache-2.0"}}], told
         with open(program, "rb") as f:
             assert told["hashes"][0]["content"] == hashlib.sha256(f.read()).hexdigest(), f"the checksum of {program}"
@@ -102,7 +107,7 @@ def whole(bom, programs):
     versions = dict(line.split("\t") for line in run("dpkg-query", "-W", "-f", "${Package}\t${Version}\n", *names).splitlines())
     assert {c["name"]: c["version"] for c in bom["components"]} == {name: versions[name] for name in names}
     for component in bom["components"]:
-        assert component["licenses"] and component["purl"].startswith(f"pkg:deb/debian/{quote(component['name'])}@"), component
+        assert component["licenses"] and component["purl"].startswith(f"pkg:deb/debian/{urllib.parse.quote(component['name'])}@"), component
 
 
 def test_sbom(case):
@@ -118,7 +123,7 @@ def test_sbom(case):
     rpm = json.loads(run(SBOM, "rpm", *PROGRAMS, "--version", "1.2.3~rc1", env={**os.environ, **EPOCH}))
     valid(rpm)
     assert rpm["serialNumber"] != bom["serialNumber"]
-    assert any("that system's own packages" in p["value"] for p in rpm["metadata"]["properties"]), "an rpm built with dpkg does not say so"
+    assert any("that system's own packages" in p["value"] for p in rpm["metadata"]["properties"]), "it does not say that dpkg told"
     notices = run(SBOM, "deb", *PROGRAMS, "--notices")
     for component in bom["components"]:
         assert f"\n{component['name']} {component['version']} " in notices, f"{component['name']} is not in the notices"
@@ -207,13 +212,13 @@ def test_sources(case):
     listed = run("git", "ls-files", "-z", cwd=steno.TOP).split("\0")
     shipped = [name for name in listed if name and not name.startswith("tests/") and os.path.isfile(os.path.join(steno.TOP, name))]
     assert len(shipped) > 400, "git lists no sources"
-    foreign = [name for name in shipped if re.search(r"\.(so(\.\d+)*|a|o|jar|wasm|dll|whl|tgz|tar\.\w+)$|(^|/)(vendor|third[_-]party|external|subprojects)/", name)]
+    foreign = [name for name in shipped if FOREIGN.search(name)]
     assert not foreign, foreign
     for name in shipped:
         if name in ("LICENSE", "packaging/debian/copyright"):
             continue
         with open(os.path.join(steno.TOP, name), errors="replace") as f:
-            claim = re.search(r"copyright (\(c\)|©|\d{4})|SPDX-License-Identifier: (?!Apache-2.0)|permission is hereby granted|redistribution and use", f.read(), re.I)
+            claim = CLAIM.search(f.read())
         assert not claim, f"{name} is somebody else's: '{claim.group(0)}'"
     assert not os.path.exists(os.path.join(steno.TOP, ".gitmodules")), "a submodule"
     case.figure(f"{len(shipped)} files")
@@ -247,8 +252,8 @@ def key(case, name):
     home, secret = case.path(f"gnupg-{name}"), steno.secret_file(case.folder, f"passphrase-{name}", "of the tests")
     os.makedirs(home, 0o700)
     case.on_exit(subprocess.run, ["gpgconf", "--homedir", home, "--kill", "all"])
-    run("gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase-file", secret, "--quick-generate-key",
-        f"Steno tests {name} <{name}@example.org>", "rsa2048", "sign", "never")
+    run("gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase-file", secret,
+        "--quick-generate-key", f"Steno tests {name} <{name}@example.org>", "rsa2048", "sign", "never")
     listed = run("gpg", "--homedir", home, "--list-secret-keys", "--with-colons")
     return home, re.search(r"^fpr:+([0-9A-F]{40}):", listed, re.M).group(1), secret
 
@@ -304,7 +309,8 @@ def test_signed(case):
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(folder, copy)
         change(copy)
-        done = subprocess.run(["bash", "-e", "-c", block], cwd=copy, env=receiver, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(["bash", "-e", "-c", block], cwd=copy, env=receiver, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
         return done.returncode, done.stdout
     sums, rpm = blocks()
     status, said = receive(lambda copy: None, sums)
