@@ -243,7 +243,8 @@ static int run(Stenod *stenod)
         sources[3] = g_timeout_add_seconds(STATUS_S, on_status, stenod);
         sources[4] = watchdog_ms > 0 ? g_timeout_add(watchdog_ms, on_watchdog, stenod) : 0;
         steno_notice(NULL, "stenod " STENO_VERSION " is ready");
-        notify("READY=1");
+        /* A watchdog counts on over a reload: with several in a row its timer would never come to the first word. */
+        notify("READY=1\nWATCHDOG=1");
         (void)on_status(stenod);
         g_main_loop_run(stenod->loop);
     } else {
