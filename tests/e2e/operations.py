@@ -45,8 +45,8 @@ def of(name, language):
 # ---- as they are written ---------------------------------------------------------------------------------------------
 
 def script(texts, prefix):
-    """One bash reads all of them; which was the last one is seen by its mark."""
-    return "".join(f"echo '== {prefix} {i + 1}' >&2\n{text}" for i, text in enumerate(texts))
+    """One bash reads all of them; which was the last one, and when it began, is seen by its mark."""
+    return "".join(f"echo \"== {prefix} {i + 1} at $SECONDS s\" >&2\n{text}" for i, text in enumerate(texts))
 
 
 def run(case, box, name, text):
