@@ -21,6 +21,9 @@ gboolean local_fail(GError **error, int failed, const char *format, ...)
         return steno_error_set(error, STENO_ERROR_STORAGE_UNREACHABLE,
                                "%s: %s (a mount that went away, or a disk that fails: see dmesg)", doing,
                                g_strerror(failed));
+    const char *advice = steno_error_service_advice(failed);
+    if (advice)
+        return steno_error_set(error, STENO_ERROR_STORAGE_UNWRITABLE, "%s: %s (%s)", doing, g_strerror(failed), advice);
     return steno_error_set_errno(error, failed, "%s", doing);
 }
 

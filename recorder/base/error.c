@@ -137,6 +137,19 @@ static StenoError code_of_errno(int saved_errno)
     }
 }
 
+const char *steno_error_service_advice(int saved_errno)
+{
+    if (!g_getenv("NOTIFY_SOCKET"))
+        return NULL;
+    if (saved_errno == EROFS)
+        return "stenod.service may write below /srv, /mnt and /media: for another folder put ReadWritePaths= into "
+               "`systemctl edit stenod`, then `systemctl restart stenod`";
+    if (saved_errno == EACCES)
+        return "give the user steno the right to; what is below /home, /root and /run/user is hidden from "
+               "stenod.service";
+    return NULL;
+}
+
 gboolean steno_error_set_errno(GError **error, int saved_errno, const char *format, ...)
 {
     va_list args;

@@ -49,7 +49,7 @@ static gboolean make_folders(const Backup *backup, const char *folder, GError **
         return steno_error_set_errno(error, errno, "looking at %s", folder);
     /* Ours to fill; the rights that others have outside they have here, too. */
     if (g_mkdir(inside, 0700) != 0 || (geteuid() == 0 && chown(inside, status.st_uid, status.st_gid) != 0) ||
-        chmod(inside, (status.st_mode & 0777) | 0700) != 0)
+        chmod(inside, (status.st_mode & 07777) | 0700) != 0)
         return steno_error_set_errno(error, errno, "making the folder %s", inside);
     return TRUE;
 }

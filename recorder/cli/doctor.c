@@ -96,6 +96,25 @@ static void check_webhooks(CliChecks *checks, CliClient *client)
     json_decref(answer);
 }
 
+/* What is not there yet on a new server is no fault. */
+static void check_begun(CliChecks *checks, CliClient *client, const StenoConfig *config)
+{
+    json_t *answer = cli_client_ask(client, "GET", "/v1/keys", NULL, NULL);
+    if (config && config->platforms->len == 0)
+        checks_add(checks, CHECK_WARNING, "platforms", "describe one: `platforms` in `man steno.conf`",
+                   "there is nothing to record from yet");
+    if (config && config->storages->len == 0)
+        checks_add(checks, CHECK_WARNING, "storages", "describe one: `storages` in `man steno.conf`",
+                   "there is nowhere to store recordings yet");
+    if (config && config->apps->len == 0)
+        checks_add(checks, CHECK_WARNING, "apps", "describe one: `apps` in `man steno.conf`",
+                   "there is no app that could record yet");
+    if (answer && json_array_size(json_object_get(answer, "keys")) == 0)
+        checks_add(checks, CHECK_WARNING, "API keys", "`steno key init`, where REST is to be used",
+                   "there is none yet");
+    json_decref(answer);
+}
+
 static gboolean check_stenod(CliChecks *checks, CliClient *client)
 {
     g_autoptr(GError) error = NULL;
@@ -170,6 +189,7 @@ static int run_doctor(CliCall *call, GError **error)
     if (check_stenod(checks, client)) {
         check_version(checks, client);
         check_ready(checks, client);
+        check_begun(checks, client, config);
         check_certificates(checks, config);
         check_each(checks, client, "platforms");
         check_each(checks, client, "storages");

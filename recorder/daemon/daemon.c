@@ -112,7 +112,10 @@ static gboolean make_folder(const char *path, const char *what, GError **error)
 {
     if (g_mkdir_with_parents(path, 0700) == 0)
         return TRUE;
-    return steno_error_set_errno(error, errno, "cannot make the %s '%s'", what, path);
+    int failed = errno;
+    const char *advice = steno_error_service_advice(failed);
+    return steno_error_set_errno(error, failed, "cannot make the %s '%s'%s%s%s", what, path, advice ? " (" : "",
+                                 advice ? advice : "", advice ? ")" : "");
 }
 
 /* One stenod a state folder, before anything in it is touched. */

@@ -316,6 +316,7 @@ int main(int argc, char **argv)
     stenod.argv = g_strdupv(argv);
     steno_secret_protect_process();
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk, not a death */
     raise_files();
     int exit_code = 2;
     if (parse(&stenod, argc, argv)) {

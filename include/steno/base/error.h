@@ -57,5 +57,8 @@ gboolean steno_error_set(GError **error, StenoError code, const char *format, ..
  * message is "<what was being done>: <words of errno>". Returns FALSE, for `return`.
  */
 gboolean steno_error_set_errno(GError **error, int saved_errno, const char *format, ...) G_GNUC_PRINTF(3, 4);
+/* What to do where a service of systemd's gets this errno for a folder that its unit may keep it from (EROFS, EACCES);
+ * NULL for any other, and for what is no service. */
+const char *steno_error_service_advice(int saved_errno);
 
 #endif
