@@ -27,13 +27,13 @@ def source_mark():
     return digest.hexdigest()[:16]
 
 
-def build(kind, output, *options, environment=None, source=steno.TOP):
-    """Runs packaging/build; the paths of what it made. What it said on the way is in OUTPUT/build.log."""
+def build(kind, output, *options, source=steno.TOP, **how):
+    """Runs packaging/build (how: as subprocess.run says); the paths of what it made. What it told is in OUTPUT/build.log."""
     os.makedirs(output, exist_ok=True)
     log = os.path.join(output, "build.log")
     with open(log, "w") as f:
         done = subprocess.run([os.path.join(source, "packaging/build"), kind, "--output", output, *options], text=True,
-                              stdout=subprocess.PIPE, stderr=f, timeout=BUILD_S, env=environment)
+                              stdout=subprocess.PIPE, stderr=f, timeout=BUILD_S, **how)
     if done.returncode:
         with open(log, errors="replace") as f:
             said = f.read()[-3000:]
