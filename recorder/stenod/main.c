@@ -267,6 +267,9 @@ static int run(Stenod *stenod)
 static int check_config(const Stenod *stenod)
 {
     g_autoptr(GError) error = NULL;
+    /* Not the service itself, also as its ExecReload=: systemd 252 lets the main process alone read credentials. */
+    g_unsetenv("NOTIFY_SOCKET");
+    g_unsetenv("CREDENTIALS_DIRECTORY");
     g_autoptr(StenoConfig) config = steno_config_load(stenod->config_file, &error);
     if (!config)
         return fail(error);
