@@ -89,8 +89,8 @@ def accesses(line):
         yield Access(new, "w", name, folder)
     elif name in ("link", "linkat"):
         yield Access(argument_paths(text)[1], "l", name)
-    elif name in ("unlink", "unlinkat", "symlink", "mknod", "mknodat", "truncate", "chmod", "fchmodat", "chown", "lchown", "fchownat",
-                  "utimensat"):
+    elif name in ("unlink", "unlinkat", "symlink", "symlinkat", "mknod", "mknodat", "truncate", "chmod", "fchmodat", "chown",
+                  "lchown", "fchownat", "utimensat"):
         paths = argument_paths(text)
         yield Access(paths[-1], "w", name, os.path.isdir(paths[-1]))
     elif name in ("fchmod", "fchown", "ftruncate") and re.match(r"\d+</", text):
