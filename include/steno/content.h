@@ -119,6 +119,17 @@ typedef struct {
     guint64 kid;
 } StenoContentWant;
 
+/* Some sources need more than a confined recorder has: another process, its agent, works for them. */
+typedef enum {
+    STENO_CONTENT_INSIDE,     /* none, inline, or only the network */
+    STENO_CONTENT_READING,    /* reads and watches files that may come and go */
+    STENO_CONTENT_UNCONFINED, /* runs a program, or loads a module, of the customer's: nobody knows what that needs */
+} StenoContentApart;
+
+StenoContentApart steno_content_apart(const StenoJobSpec *job);
+/* Blocking, in the agent: asks the job's source what comes over the socket, until that is closed. */
+void steno_content_agent_serve(const StenoJobSpec *job, int fd);
+
 typedef struct StenoContentSource StenoContentSource;
 
 typedef struct {
@@ -136,10 +147,11 @@ gboolean steno_content_check_job(const StenoJobSpec *job, GError **error);
 /*
  * The source that the job names (job.content_keys), or NULL without an error for "later" and "none". Works on a thread
  * of its own; calls back in the default main context, from which all of this is called. At once it asks for what needs
- * no kid (inline, file, the channel's whole set); for single keys when they are wanted. job must outlive it. USAGE,
- * KEYS_INVALID for inline keys that cannot be read.
+ * no kid (inline, file, the channel's whole set); for single keys when they are wanted. job must outlive it. agent_fd:
+ * the agent's socket, which is the source's from here on, or -1: it works in this process. USAGE, KEYS_INVALID for
+ * inline keys that cannot be read.
  */
-StenoContentSource *steno_content_source_new(const StenoJobSpec *job, const StenoLog *log,
+StenoContentSource *steno_content_source_new(const StenoJobSpec *job, int agent_fd, const StenoLog *log,
                                              const StenoContentSourceEvents *events, gpointer user, GError **error);
 void steno_content_source_free(StenoContentSource *source);
 /* Frames of this participant wait for this key: asks for it, again and again (1 s, doubling to 10 s) until it is there
@@ -150,9 +162,9 @@ void steno_content_source_unwant(StenoContentSource *source, const char *partici
 
 /*
  * Blocking, for the assembly: the text of one key set with everything that the job's source has of what is wanted. NULL
- * with KEY_SOURCE, KEYS_INVALID or NO_KEY when it has nothing within timeout_s.
+ * with KEY_SOURCE, KEYS_INVALID or NO_KEY when it has nothing within timeout_s. agent_fd: as above.
  */
-StenoSecret *steno_content_gather(const StenoJobSpec *job, const StenoContentWant *wants, guint n_wants,
+StenoSecret *steno_content_gather(const StenoJobSpec *job, int agent_fd, const StenoContentWant *wants, guint n_wants,
                                   guint timeout_s, const StenoLog *log, GError **error);
 
 #endif

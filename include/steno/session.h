@@ -13,7 +13,8 @@
  *   {"command": "update", "job": {…}}            changed settings: max_duration_s, max_idle_s, subscribe_audio,
  *                                                subscribe_video, max_height, token (for the next join or renewal)
  * Recorder to client:
- *   {"event": "hello", "pid", "id", "state", "paused", "part", "version"}   the answer to start and attach
+ *   {"event": "hello", "pid", "id", "state", "paused", "part", "version",
+ *    "sandbox": {"seccomp", "landlock_abi"}}   the answer to start and attach; what holds the recorder (sandbox.h)
  *   every numbered event of the capture (capture.h), with its "part" and "seq" (from 1 in each part, without holes but
  *   for a disk that could not keep up): after an attach those behind the client's position first (at most
  *   STENO_SESSION_REPLAY_MAX; older ones are in the capture's events.jsonl). Measurements (clock, a track's stats) are
@@ -84,6 +85,7 @@ typedef struct {
     const char *capture; /* the capture's folder */
     guint first_part;    /* 1, or more when another recorder was here before */
     gint64 zero_wall_us; /* 0: now */
+    int keys_fd;         /* of who asks the source of content keys (content.h); -1: this process */
 } StenoSessionPlace;
 
 /* Starts in the default main context. Takes a reference to nothing: job must outlive the session. */

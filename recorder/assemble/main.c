@@ -2,6 +2,7 @@
 #include "steno/assemble.h"
 #include "steno/base/error.h"
 #include "steno/base/file.h"
+#include "steno/sandbox.h"
 
 #include <errno.h>
 #include <libavutil/log.h>
@@ -121,6 +122,10 @@ static void on_note(gpointer user, const char *file, const char *words)
 static int verify(Console *console, const char *folder)
 {
     g_autoptr(GError) error = NULL;
+    g_autoptr(StenoSandbox) sandbox = steno_sandbox_new(STENO_SANDBOX_ASSEMBLER);
+    steno_sandbox_allow(sandbox, folder, STENO_SANDBOX_READ);
+    if (!steno_sandbox_enter(sandbox, NULL, &error))
+        return fail(console, error);
     const StenoVerifyEvents events = {.fault = on_fault, .problem = on_problem, .note = on_note};
     if (!steno_verify(folder, &events, console, &error))
         return fail(console, error);
@@ -184,6 +189,21 @@ static gboolean read_choices(const Arguments *arguments, StenoAssembleOptions *o
     return TRUE;
 }
 
+/* From here on, decoders that go wrong can't send what they see anywhere, nor read or change anything else. */
+static gboolean confine(const StenoAssembleOptions *options, GError **error)
+{
+    g_autoptr(StenoSandbox) sandbox = steno_sandbox_new(STENO_SANDBOX_ASSEMBLER);
+    gboolean may_keep_sealed = options->keys || options->sealed;
+    if (g_mkdir_with_parents(options->output, 0755) != 0) /* there is no rule for what is not there */
+        return steno_error_set_errno(error, errno, "making the folder %s", options->output);
+    /* Sealed files get a second name among the outputs; without that right they would be copied. */
+    steno_sandbox_allow(sandbox, options->capture, may_keep_sealed ? STENO_SANDBOX_LINK : STENO_SANDBOX_READ);
+    steno_sandbox_allow(sandbox, options->output, STENO_SANDBOX_WRITE);
+    for (guint i = 0; options->recipients && options->recipients[i]; i++)
+        steno_sandbox_allow(sandbox, options->recipients[i], STENO_SANDBOX_READ);
+    return steno_sandbox_enter(sandbox, NULL, error);
+}
+
 static int run_assemble(Console *console, const Arguments *arguments, const char *capture)
 {
     g_autoptr(GError) error = NULL;
@@ -205,6 +225,8 @@ static int run_assemble(Console *console, const Arguments *arguments, const char
             return fail(console, error);
         options.output_key = output_key;
     }
+    if (!confine(&options, &error))
+        return fail(console, error);
     return assemble(console, &options);
 }
 

@@ -1,6 +1,7 @@
 #include "steno/base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 gssize steno_file_read(int fd, void *data, gsize room)
@@ -30,4 +31,16 @@ gboolean steno_file_write(int fd, const void *data, gsize bytes)
         done += (gsize)n;
     }
     return TRUE;
+}
+
+gboolean steno_file_sync_parent(const char *path)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    gboolean synced = fd >= 0 && fsync(fd) == 0;
+    int saved_errno = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = saved_errno;
+    return synced;
 }

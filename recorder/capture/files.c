@@ -52,30 +52,19 @@ void steno_files_remove_part(const char *path)
     (void)rmdir(path); /* not with a track file in it */
 }
 
-/* The new name is on disk only when the folder that holds it is. */
-static gboolean sync_parent(const char *path, GError **error)
-{
-    g_autofree char *parent = g_path_get_dirname(path);
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
-        int saved = errno;
-        if (fd >= 0)
-            close(fd);
-        return steno_error_set_errno(error, saved, "writing the folder %s to disk", parent);
-    }
-    close(fd);
-    return TRUE;
-}
-
+/* Another process may have made it: then that has seen to it that its name is on disk. */
 int steno_files_open_folder(const char *path, gboolean fresh, GError **error)
 {
+    gboolean there = !fresh && g_file_test(path, G_FILE_TEST_IS_DIR);
     int made = fresh ? mkdir(path, CAPTURE_FOLDER_MODE) : g_mkdir_with_parents(path, CAPTURE_FOLDER_MODE);
     if (made != 0) {
         steno_error_set_errno(error, errno, "making the folder %s", path);
         return -1;
     }
-    if (!sync_parent(path, error))
+    if (!there && !steno_file_sync_parent(path)) {
+        steno_error_set_errno(error, errno, "writing the folder of %s to disk", path);
         return -1;
+    }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         steno_error_set_errno(error, errno, "opening the folder %s", path);

@@ -1,4 +1,5 @@
 /* Keys for an assembly: a desk that is asked once, in the caller's thread. */
+#include "source_agent.h"
 #include "source_desk.h"
 #include "source_merge.h"
 
@@ -66,7 +67,7 @@ static void set_nothing(Gathering *gathering, const SourceKind *kind, guint time
                         kind->name);
 }
 
-StenoSecret *steno_content_gather(const StenoJobSpec *job, const StenoContentWant *wants, guint n_wants,
+StenoSecret *steno_content_gather(const StenoJobSpec *job, int agent_fd, const StenoContentWant *wants, guint n_wants,
                                   guint timeout_s, const StenoLog *log, GError **error)
 {
     g_autoptr(GError) why = NULL;
@@ -82,9 +83,11 @@ StenoSecret *steno_content_gather(const StenoJobSpec *job, const StenoContentWan
     if (!steno_content_check_job(job, error))
         return NULL;
     g_autoptr(SourceSettings) settings = source_settings_new(job);
+    const SourceKind asked = agent_fd >= 0 ? source_agent_kind(kind) : *kind;
+    settings->agent_fd = agent_fd;
     g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func((GDestroyNotify)steno_secret_unref);
     Gathering gathering = {.texts = texts};
-    ask_all(&gathering, kind, settings, wants, n_wants, timeout_s);
+    ask_all(&gathering, &asked, settings, wants, n_wants, timeout_s);
     if (texts->len == 0)
         set_nothing(&gathering, kind, timeout_s, error);
     else if (gathering.trouble)

@@ -1,4 +1,5 @@
 /* A thread around a desk: what it finds is told in the context of the source's maker. */
+#include "source_agent.h"
 #include "source_desk.h"
 
 #include "steno/base/error.h"
@@ -13,7 +14,7 @@ struct StenoContentSource {
     gboolean freed; /* the maker's thread only */
     GMainContext *home;
     StenoLog *log;
-    const SourceKind *kind;
+    SourceKind kind; /* of the table, or as it is asked over an agent */
     SourceSettings *settings;
     gboolean told_full;
 
@@ -102,7 +103,7 @@ static void on_found(gpointer user, StenoSecret *text, StenoContentKeys *keys)
     StenoContentSource *source = user;
     Message *message = message_new(source);
     message->keys = steno_content_keys_ref(keys);
-    steno_info(source->log, "%u content keys came from %s", steno_content_keys_count(keys), source->kind->name);
+    steno_info(source->log, "%u content keys came from %s", steno_content_keys_count(keys), source->kind.name);
     post(message, source->home, at_home);
 }
 
@@ -130,7 +131,7 @@ static gpointer run(gpointer user)
 {
     StenoContentSource *source = user;
     g_main_context_push_thread_default(source->context);
-    source->desk = source_desk_new(source->kind, source->settings, source->context, &desk_events, source);
+    source->desk = source_desk_new(&source->kind, source->settings, source->context, &desk_events, source);
     while (!is_stopping(source))
         g_main_context_iteration(source->context, TRUE);
     g_clear_pointer(&source->desk, source_desk_free);
@@ -177,8 +178,8 @@ static void tell_thread(StenoContentSource *source, const char *participant, gui
 
 /* ---- the source -------------------------------------------------------------------------------------------------- */
 
-static StenoContentSource *source_alloc(const StenoJobSpec *job, const SourceKind *kind, const StenoLog *log,
-                                        const StenoContentSourceEvents *events, gpointer user)
+static StenoContentSource *source_alloc(const StenoJobSpec *job, const SourceKind *kind, int agent_fd,
+                                        const StenoLog *log, const StenoContentSourceEvents *events, gpointer user)
 {
     StenoContentSource *source = g_new0(StenoContentSource, 1);
     g_atomic_ref_count_init(&source->references);
@@ -186,8 +187,9 @@ static StenoContentSource *source_alloc(const StenoJobSpec *job, const SourceKin
     source->user = user;
     source->home = g_main_context_ref_thread_default();
     source->log = steno_log_new(log, "keys=%s", kind->name);
-    source->kind = kind;
+    source->kind = agent_fd >= 0 ? source_agent_kind(kind) : *kind;
     source->settings = source_settings_new(job);
+    source->settings->agent_fd = agent_fd;
     source->context = g_main_context_new();
     g_mutex_init(&source->lock);
     g_cond_init(&source->changed);
@@ -206,7 +208,7 @@ static gboolean take_inline(StenoContentSource *source, GError **error)
     return TRUE;
 }
 
-StenoContentSource *steno_content_source_new(const StenoJobSpec *job, const StenoLog *log,
+StenoContentSource *steno_content_source_new(const StenoJobSpec *job, int agent_fd, const StenoLog *log,
                                              const StenoContentSourceEvents *events, gpointer user, GError **error)
 {
     g_autoptr(GError) why = NULL;
@@ -224,7 +226,7 @@ StenoContentSource *steno_content_source_new(const StenoJobSpec *job, const Sten
     }
     if (!steno_content_check_job(job, error))
         return NULL;
-    StenoContentSource *source = source_alloc(job, kind, log, events, user);
+    StenoContentSource *source = source_alloc(job, kind, agent_fd, log, events, user);
     if (kind == &source_inline) {
         if (take_inline(source, error))
             return source;

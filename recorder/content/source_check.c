@@ -44,6 +44,7 @@ SourceSettings *source_settings_new(const StenoJobSpec *job)
     settings->client_key = steno_secret_ref(job->key_client_key);
     settings->secret = steno_secret_ref(job->key_secret);
     settings->command_timeout_ms = COMMAND_TIMEOUT_MS;
+    settings->agent_fd = -1;
     return settings;
 }
 
@@ -97,6 +98,12 @@ const SourceKind *source_kind_of_job(const StenoJobSpec *job, GError **error)
     }
     set_no_kind(name, error);
     return NULL;
+}
+
+StenoContentApart steno_content_apart(const StenoJobSpec *job)
+{
+    const SourceKind *kind = source_kind_of_job(job, NULL);
+    return kind ? kind->apart : STENO_CONTENT_INSIDE;
 }
 
 static gboolean check_name(const char *what, const char *name, GError **error)

@@ -341,6 +341,7 @@ static gboolean command_check(const StenoJobSpec *job, GError **error)
 
 const SourceKind source_command = {.name = "command",
                                    .by_key = TRUE,
+                                   .apart = STENO_CONTENT_UNCONFINED,
                                    .parallel = PARALLEL,
                                    .open = command_open,
                                    .close = command_close,

@@ -30,6 +30,7 @@ static void folder_ask(gpointer opened, const SourceQuestion *question, SourceAn
 }
 
 const SourceKind source_folder = {.name = "folder",
+                                  .apart = STENO_CONTENT_READING,
                                   .parallel = 1,
                                   .poll_s = POLL_S,
                                   .open = folder_open,

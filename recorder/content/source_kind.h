@@ -14,6 +14,7 @@ typedef struct {
     char *path, *url, *mount, *prefix, *ca_file, *certificate_file;
     StenoSecret *key_set, *client_key, *secret;
     guint command_timeout_ms;
+    int agent_fd; /* -1: it works in this process */
 } SourceSettings;
 
 SourceSettings *source_settings_new(const StenoJobSpec *job);
@@ -46,8 +47,9 @@ typedef void (*SourceAnswered)(gpointer user, const SourceAnswer *answer);
 typedef struct {
     const char *name;
     gboolean by_key; /* it can be asked for single keys */
-    guint parallel;  /* so many questions at once */
-    guint poll_s;    /* ask for the whole again so often, since it does not tell of changes; 0: do not */
+    StenoContentApart apart;
+    guint parallel; /* so many questions at once */
+    guint poll_s;   /* ask for the whole again so often, since it does not tell of changes; 0: do not */
     /* changed: it noticed that there may be another answer; called in the context. settings outlive it. */
     gpointer (*open)(const SourceSettings *settings, GMainContext *context, GSourceFunc changed, gpointer user);
     /* Questions that were not answered yet never are. */

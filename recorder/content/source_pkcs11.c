@@ -66,6 +66,7 @@ static gboolean pkcs11_check(const StenoJobSpec *job, GError **error)
 }
 
 const SourceKind source_pkcs11 = {.name = "pkcs11",
+                                  .apart = STENO_CONTENT_UNCONFINED,
                                   .parallel = 1,
                                   .poll_s = POLL_S,
                                   .open = pkcs11_open,

@@ -85,7 +85,7 @@ GatherRequest *gather_request_read(const char *text, gsize bytes, GError **error
 
 /* ---- in and out -------------------------------------------------------------------------------------------------- */
 
-gboolean gather(int in_fd, int out_fd, GError **error)
+gboolean gather(int in_fd, int out_fd, GatherConfine confine, GError **error)
 {
     /* In locked memory: it holds the job's secrets. */
     g_autoptr(StenoSecret) text = steno_secret_new(NULL, STENO_IPC_LINE_MAX_BYTES);
@@ -93,11 +93,12 @@ gboolean gather(int in_fd, int out_fd, GError **error)
     if (bytes < 0)
         return steno_error_set(error, STENO_ERROR_INTERNAL, "reading the request for keys: %s", g_strerror(errno));
     g_autoptr(GatherRequest) request = gather_request_read(steno_secret_text(text), (gsize)bytes, error);
-    if (!request)
+    int keys_fd = -1;
+    if (!request || (confine && !confine(request->job, &keys_fd, error)))
         return FALSE;
     StenoLog *log = steno_log_new(NULL, "rec=%s", request->job->id ? request->job->id : "");
     g_autoptr(StenoSecret) keys =
-        steno_content_gather(request->job, (const StenoContentWant *)(gpointer)request->wants->data,
+        steno_content_gather(request->job, keys_fd, (const StenoContentWant *)(gpointer)request->wants->data,
                              request->wants->len, request->timeout_s, log, error);
     steno_log_free(log);
     if (!keys)

@@ -57,7 +57,8 @@ gboolean session_keys_open(StenoSession *session, GError **error)
 {
     GError *fault = NULL;
     session->wants = g_hash_table_new_full(want_hash, want_equal, want_free, NULL);
-    session->keys = steno_content_source_new(session->job, session->log, &source_events, session, &fault);
+    session->keys =
+        steno_content_source_new(session->job, session->keys_fd, session->log, &source_events, session, &fault);
     if (!fault)
         return TRUE;
     g_propagate_error(error, fault);

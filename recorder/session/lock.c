@@ -1,6 +1,7 @@
 #include "lock.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,8 +32,10 @@ int lock_capture(const char *capture, GError **error)
 {
     g_autofree char *path = g_build_filename(capture, "recorder.lock", NULL);
     for (;;) {
-        int fd =
-            g_mkdir_with_parents(capture, 0700) == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+        /* Here, where the recorder may still open what is outside of the capture. */
+        int fd = g_mkdir_with_parents(capture, 0700) == 0 && steno_file_sync_parent(capture)
+                     ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)
+                     : -1;
         if (fd < 0) {
             (void)steno_error_set_errno(error, errno, "cannot make the lock '%s'", path);
             return -1;

@@ -2,6 +2,7 @@
  * steno-recorder: one process, one recording. Started by the job room with a listening socket as a file descriptor; the
  * first message on it is the job with its secrets. With --keys, it fetches the keys of a recording instead.
  */
+#include "confine.h"
 #include "control.h"
 #include "gather.h"
 #include "lock.h"
@@ -21,6 +22,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -39,6 +41,7 @@ typedef struct {
     StenoLog *log;
     StenoJobSpec *job;
     StenoSession *session;
+    StenoSandboxState sandbox;
     gboolean finish_when_alone; /* who started us is gone: end the recording */
     int exit_code;
 } Recorder;
@@ -53,9 +56,10 @@ static gboolean send_to_client(gpointer user, json_t *event)
 
 static void say_hello(Recorder *recorder, const char *state, guint part)
 {
-    json_t *hello = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:s}", "event", "hello", "pid", (int)getpid(), "id",
-                              recorder->job->id ? recorder->job->id : "", "state", state, "paused",
-                              recorder->job->paused, "part", (int)part, "version", STENO_VERSION);
+    json_t *hello = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:s, s:{s:b, s:i}}", "event", "hello", "pid",
+                              (int)getpid(), "id", recorder->job->id ? recorder->job->id : "", "state", state, "paused",
+                              recorder->job->paused, "part", (int)part, "version", STENO_VERSION, "sandbox", "seccomp",
+                              recorder->sandbox.seccomp, "landlock_abi", (int)recorder->sandbox.landlock_abi);
     (void)send_to_client(recorder, hello);
     json_decref(hello);
 }
@@ -81,15 +85,33 @@ static const StenoSessionEvents session_events = {.event = on_session_event, .en
 
 /* ---- commands ---------------------------------------------------------------------------------------------------- */
 
+/* NULL: it has none in the file system. */
+static char *socket_path(int fd)
+{
+    struct sockaddr_un address = {0};
+    socklen_t bytes = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0 || !address.sun_path[0])
+        return NULL;
+    return g_strdup(address.sun_path);
+}
+
+static gboolean confine_recorder(Recorder *recorder, const char *capture, int *keys_fd, GError **error)
+{
+    g_autofree char *path = socket_path(recorder->listening_fd);
+    g_autofree char *folder = path ? g_path_get_dirname(path) : NULL;
+    const ConfinePlaces places = {.capture = capture, .socket_folder = folder};
+    return confine(recorder->job, &places, keys_fd, &recorder->sandbox, error);
+}
+
 static gboolean start_session(Recorder *recorder, const ControlStart *start, GError **error)
 {
-    const StenoSessionPlace place = {start->capture, start->part, start->zero_wall_us};
+    StenoSessionPlace place = {start->capture, start->part, start->zero_wall_us, -1};
     recorder->job = steno_job_spec_from_json(start->job, error);
     if (!recorder->job || !steno_job_spec_check(recorder->job, error) || !steno_content_check_job(recorder->job, error))
         return FALSE;
     recorder->log = steno_log_new(NULL, "rec=%s", recorder->job->id);
     recorder->lock_fd = lock_capture(start->capture, error);
-    if (recorder->lock_fd < 0)
+    if (recorder->lock_fd < 0 || !confine_recorder(recorder, start->capture, &place.keys_fd, error))
         return FALSE;
     say_hello(recorder, "joining", start->part);
     recorder->session = steno_session_start(recorder->job, &place, recorder->log, &session_events, recorder, error);
@@ -227,9 +249,14 @@ static void listen_for_client(Recorder *recorder)
 
 /* ---- the process ------------------------------------------------------------------------------------------------- */
 
-static gboolean on_signal(gpointer user)
+/* Not by GLib, which starts a thread for signals: that would not be confined. */
+static gboolean on_signal(gint fd, GIOCondition condition, gpointer user)
 {
+    (void)condition;
     Recorder *recorder = user;
+    struct signalfd_siginfo signal_info;
+    if (read(fd, &signal_info, sizeof signal_info) != (gssize)sizeof signal_info)
+        return G_SOURCE_CONTINUE;
     if (recorder->session)
         steno_session_stop(recorder->session, "stopped");
     else
@@ -237,10 +264,15 @@ static gboolean on_signal(gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
-static gboolean ignore_signal(gpointer user)
+static void attend_signals(Recorder *recorder)
 {
-    (void)user;
-    return G_SOURCE_CONTINUE;
+    sigset_t end;
+    sigemptyset(&end);
+    sigaddset(&end, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &end, NULL);
+    g_unix_fd_add(signalfd(-1, &end, SFD_CLOEXEC | SFD_NONBLOCK), G_IO_IN, on_signal, recorder);
+    /* Ctrl-C goes to the whole foreground group: `steno record` decides, and tells us over the socket. */
+    (void)signal(SIGINT, SIG_IGN);
 }
 
 static int usage(FILE *stream, int exit_code)
@@ -255,10 +287,15 @@ static int usage(FILE *stream, int exit_code)
     return exit_code;
 }
 
+static gboolean confine_gathering(StenoJobSpec *job, int *keys_fd, GError **error)
+{
+    return confine(job, &(ConfinePlaces){NULL, NULL}, keys_fd, NULL, error);
+}
+
 static int gather_keys(void)
 {
     g_autoptr(GError) error = NULL;
-    if (!gather(STDIN_FILENO, STDOUT_FILENO, &error))
+    if (!gather(STDIN_FILENO, STDOUT_FILENO, confine_gathering, &error))
         fprintf(stderr, "steno-recorder: %s\n", error->message);
     return steno_error_exit_code(error);
 }
@@ -301,10 +338,9 @@ static int parse(int argc, char **argv, Recorder *recorder)
 /* Nobody else may be left to take it away. */
 static void remove_socket(int fd)
 {
-    struct sockaddr_un address = {0};
-    socklen_t bytes = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &bytes) == 0 && address.sun_path[0])
-        (void)unlink(address.sun_path);
+    g_autofree char *path = socket_path(fd);
+    if (path)
+        (void)unlink(path);
     close(fd);
 }
 
@@ -320,9 +356,7 @@ int main(int argc, char **argv)
         return exit_code;
     recorder.loop = g_main_loop_new(NULL, FALSE);
     listen_for_client(&recorder);
-    g_unix_signal_add(SIGTERM, on_signal, &recorder);
-    /* Ctrl-C goes to the whole foreground group: `steno record` decides, and tells us over the socket. */
-    g_unix_signal_add(SIGINT, ignore_signal, &recorder);
+    attend_signals(&recorder);
     g_main_loop_run(recorder.loop);
     forget_timer(&recorder);
     steno_session_free(recorder.session);

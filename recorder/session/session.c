@@ -510,6 +510,7 @@ StenoSession *steno_session_start(const StenoJobSpec *job, const StenoSessionPla
     session->part = place->first_part;
     session->later = session->has_parts = place->first_part > 1;
     session->zero_wall_us = place->zero_wall_us;
+    session->keys_fd = place->keys_fd;
     session->recording = describe_recording(job);
     session->paused = session->was_paused = job->paused;
     session->participants = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);

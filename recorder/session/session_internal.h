@@ -318,6 +318,7 @@ struct StenoSession {
     StenoChannel *channel;
     Net *net;
     StenoContentSource *keys; /* NULL: there is none */
+    int keys_fd;              /* of who asks their source; -1: this process */
     GHashTable *wants;        /* keys that tracks wait for */
     GError *key_trouble;      /* why they could not be had, the last time */
 

@@ -152,7 +152,7 @@ void fixture_start(Fixture *fixture)
 {
     static const StenoContentSourceEvents events = {.keys = on_keys, .trouble = on_trouble};
     g_autoptr(GError) error = NULL;
-    fixture->source = steno_content_source_new(fixture->job, NULL, &events, fixture, &error);
+    fixture->source = steno_content_source_new(fixture->job, -1, NULL, &events, fixture, &error);
     if (!fixture->source)
         fail_msg("no source: %s", error ? error->message : "and no error");
 }

@@ -17,14 +17,14 @@
 
 static StenoSecret *gather(const Fixture *fixture, const StenoContentWant *wants, guint n_wants, GError **error)
 {
-    return steno_content_gather(fixture->job, wants, n_wants, PATIENCE_S, NULL, error);
+    return steno_content_gather(fixture->job, -1, wants, n_wants, PATIENCE_S, NULL, error);
 }
 
 static void fails(const Fixture *fixture, const StenoContentWant *wants, guint n_wants, guint timeout_s, int code,
                   const char *words)
 {
     g_autoptr(GError) error = NULL;
-    assert_null(steno_content_gather(fixture->job, wants, n_wants, timeout_s, NULL, &error));
+    assert_null(steno_content_gather(fixture->job, -1, wants, n_wants, timeout_s, NULL, &error));
     if (!g_error_matches(error, STENO_ERROR, code) || !strstr(error->message, words))
         fail_msg("'%s' is not in: %s", words, error->message);
     assert_null(strstr(error->message, PLANTED));
@@ -100,7 +100,7 @@ static void test_by_key(void **state)
     assert_int_equal(count(text), 2);
     /* One that is refused does not keep the others back; nor does time, when there is something. */
     fixture_answer(fixture, "carol.3", 403, NULL);
-    g_autoptr(StenoSecret) less = steno_content_gather(fixture->job, wants, 3, 2, NULL, &error);
+    g_autoptr(StenoSecret) less = steno_content_gather(fixture->job, -1, wants, 3, 2, NULL, &error);
     assert_non_null(less);
     assert_int_equal(count(less), 2);
     fails(fixture, wants + 2, 1, 1, STENO_ERROR_KEY_SOURCE, "403");

@@ -223,17 +223,17 @@ static void test_no_source(void **state)
     g_autoptr(GError) error = NULL;
     /* A recorder that took the place of another gets no keys that were to be handed over once. */
     fixture_set(&job->content_keys, "inline");
-    assert_null(steno_content_source_new(job, NULL, &events, NULL, &error));
+    assert_null(steno_content_source_new(job, -1, NULL, &events, NULL, &error));
     assert_null(error);
     fixture_set(&job->content_keys, "later");
-    assert_null(steno_content_source_new(job, NULL, &events, NULL, &error));
+    assert_null(steno_content_source_new(job, -1, NULL, &events, NULL, &error));
     assert_null(error);
     fixture_set(&job->content, "none");
-    assert_null(steno_content_source_new(job, NULL, &events, NULL, &error));
+    assert_null(steno_content_source_new(job, -1, NULL, &events, NULL, &error));
     assert_null(error);
     fixture_set(&job->content, "livekit");
     fixture_set(&job->content_keys, "service");
-    assert_null(steno_content_source_new(job, NULL, &events, NULL, &error));
+    assert_null(steno_content_source_new(job, -1, NULL, &events, NULL, &error));
     assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_USAGE));
 }
 
@@ -244,7 +244,7 @@ static void test_inline(void **state)
     static const StenoContentSourceEvents events = {NULL};
     g_autoptr(GError) error = NULL;
     set_secret(&job->key_set, "{\"keys\": [{\"key\": \"" PLANTED PLANTED PLANTED PLANTED "!\"}]}");
-    assert_null(steno_content_source_new(job, NULL, &events, NULL, &error));
+    assert_null(steno_content_source_new(job, -1, NULL, &events, NULL, &error));
     assert_true(g_error_matches(error, STENO_ERROR, STENO_ERROR_KEYS_INVALID));
     assert_null(strstr(error->message, PLANTED));
     g_autofree char *keys = fixture_key_set(3);

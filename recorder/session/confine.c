@@ -1,0 +1,37 @@
+#include "confine.h"
+
+#include "recorder_agent.h"
+
+#include <fcntl.h>
+
+/*
+ * What is at a path may be replaced while the recording runs, and a rule is for what was there; a rule for the folder
+ * would be for the keys that lie there as well. So it is read by its descriptor, each time anew. A file that is not
+ * there is left to whoever needs it, and says so with its name.
+ */
+static void pin(StenoSandbox *sandbox, char **path)
+{
+    int fd = *path && (*path)[0] ? open(*path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return;
+    g_free(*path);
+    *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    steno_sandbox_allow(sandbox, *path, STENO_SANDBOX_READ);
+}
+
+gboolean confine(StenoJobSpec *job, const ConfinePlaces *places, int *keys_fd, StenoSandboxState *state, GError **error)
+{
+    Agent agent;
+    if (!agent_start(job, &agent, error))
+        return FALSE;
+    *keys_fd = agent.keys;
+    g_autoptr(StenoSandbox) sandbox = steno_sandbox_new(STENO_SANDBOX_RECORDER);
+    steno_sandbox_allow(sandbox, places->capture, STENO_SANDBOX_WRITE);
+    steno_sandbox_allow(sandbox, places->socket_folder, STENO_SANDBOX_REMOVE);
+    pin(sandbox, &job->ca_file);
+    pin(sandbox, &job->key_ca_file);
+    pin(sandbox, &job->key_client_certificate_file);
+    if (g_strcmp0(job->platform, "sdp") == 0) /* the description, read at once */
+        steno_sandbox_allow(sandbox, job->url, STENO_SANDBOX_READ);
+    return steno_sandbox_enter(sandbox, state, error);
+}
