@@ -113,9 +113,10 @@ def encrypted(case, box, platform):
     work = "/root/encrypted"
     secret_file(box, work, platform.secret)
     channel = aes.Channel(case, "livekit", [{"kid": 0, "passphrase": "what the participants typed"}])
-    channel.publish(platform.server, janus.ROOM, tag=2, seconds=30, loop=True)
+    publisher = channel.publish(platform.server, janus.ROOM, tag=2, seconds=30, loop=True)
     for text in of("Encrypted channels", "sh"):
         box.run(text, cwd=work)
+    procs.stop(publisher)
     for folder in ("recordings", "opened"):
         pictures(box.path(f"{work}/{folder}"), "p2", 60)
     for text in of("Encrypted channels", "conf"):
@@ -152,7 +153,8 @@ class running:
         box.run(f"cat >{work}/block.sh", stdin=f"cd {work}\n{text}")
         # With job control, as in a terminal: else bash lets what is in the background ignore SIGINT.
         self.process = procs.start([*box.inside(), "bash", "-c", f"set -m; bash {work}/block.sh >{self.log} 2>&1 & echo $! "
-                                    f">{self.log}.pid; wait $!; echo $? >{self.code}"], stdin=subprocess.DEVNULL)
+                                    f">{self.log}.pid; wait $!; echo $? >{self.code}"], stdin=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL)
 
     def __enter__(self):
         return self
