@@ -15,6 +15,8 @@
 #define HEADER_MAGIC "SQLite format 3"
 #define HEADER_WRITE_VERSION 18
 #define HEADER_READ_VERSION 19
+#define HEADER_USER_VERSION 60
+#define HEADER_APPLICATION_ID 68
 
 static const char *const companions[] = {"-wal", "-shm", "-journal"};
 
@@ -76,8 +78,13 @@ static gboolean has_companion(const char *path)
     return FALSE;
 }
 
+static guint32 big_endian(const guint8 *at)
+{
+    return (guint32)at[0] << 24 | (guint32)at[1] << 16 | (guint32)at[2] << 8 | at[3];
+}
+
 /* What SQLite would not call damage: a file of other format versions is read-only for it, or somebody else's fault. */
-static char *header_damage(int fd)
+static char *header_damage(int fd, guint32 *version)
 {
     guint8 header[HEADER_BYTES];
     ssize_t n = pread(fd, header, sizeof header, 0);
@@ -87,10 +94,12 @@ static char *header_damage(int fd)
         return g_strdup("it is no SQLite database");
     if (header[HEADER_WRITE_VERSION] > 2 || header[HEADER_READ_VERSION] > 2)
         return g_strdup("it is of an unknown version of SQLite's format");
+    if (big_endian(header + HEADER_APPLICATION_ID) == JOURNAL_APPLICATION_ID)
+        *version = big_endian(header + HEADER_USER_VERSION);
     return NULL;
 }
 
-gboolean journal_prepare_file(const char *path, gboolean *fresh, char **damage, GError **error)
+gboolean journal_prepare_file(const char *path, gboolean *fresh, guint32 *version, char **damage, GError **error)
 {
     struct stat status;
     if (lstat(path, &status) != 0 && errno == ENOENT && has_companion(path)) {
@@ -108,7 +117,7 @@ gboolean journal_prepare_file(const char *path, gboolean *fresh, char **damage, 
     }
     *fresh = status.st_size == 0;
     if (!*fresh)
-        *damage = header_damage(fd);
+        *damage = header_damage(fd, version);
     /* Closing drops this process's locks on the file, so that SQLite must not have it open yet. */
     close(fd);
     return !*fresh || journal_sync_parent(path, error);

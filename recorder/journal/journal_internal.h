@@ -40,8 +40,9 @@ int journal_lock(const char *path, const char *owner, GError **error);
 
 /* Renames a damaged journal with what SQLite keeps beside it to *new_name (caller frees): <path>.damaged-<time>. */
 gboolean journal_set_aside(const char *path, char **new_name, GError **error);
-/* Makes the file 0600 when there is none. *damage (caller frees) says why SQLite need not be asked. */
-gboolean journal_prepare_file(const char *path, gboolean *fresh, char **damage, GError **error);
+/* Makes the file 0600 when there is none. *damage (caller frees) says why SQLite need not be asked. *version: what its
+ * header tells of a journal of ours (what is still in the write-ahead log alone it does not tell); else 0. */
+gboolean journal_prepare_file(const char *path, gboolean *fresh, guint32 *version, char **damage, GError **error);
 /* A new name is on disk only when the folder that holds it is. */
 gboolean journal_sync_parent(const char *path, GError **error);
 

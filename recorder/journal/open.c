@@ -90,6 +90,15 @@ static int connect_to(StenoJournal *journal)
     return SQLITE_OK;
 }
 
+static OpenResult refuse_later(const StenoJournal *journal, guint32 version, GError **error)
+{
+    g_set_error(error, STENO_ERROR, STENO_ERROR_JOURNAL,
+                "opening the journal %s: it is of version %u, made by a later Steno, and this one knows up to %d: "
+                "install that Steno again, or put back the copy %s.v%d",
+                journal->path, version, journal_schema.version, journal->path, journal_schema.version);
+    return OPEN_FAILED;
+}
+
 /* Whether it is a journal at all, and of which version: told by the header alone, as a later version's tables may be
  * beyond this one's SQLite. */
 static OpenResult identify(Opening *opening, int *version, GError **error)
@@ -99,14 +108,8 @@ static OpenResult identify(Opening *opening, int *version, GError **error)
     int rc = journal_pragma_int(db, "PRAGMA application_id", &id);
     if (rc == SQLITE_OK)
         rc = journal_pragma_int(db, "PRAGMA user_version", version);
-    if (rc == SQLITE_OK && id == JOURNAL_APPLICATION_ID && *version > journal_schema.version) {
-        g_set_error(error, STENO_ERROR, STENO_ERROR_JOURNAL,
-                    "opening the journal %s: it is of version %d, made by a later Steno, and this one knows up to %d: "
-                    "install that Steno again, or put back the copy %s.v%d",
-                    opening->journal->path, *version, journal_schema.version, opening->journal->path,
-                    journal_schema.version);
-        return OPEN_FAILED;
-    }
+    if (rc == SQLITE_OK && id == JOURNAL_APPLICATION_ID && *version > journal_schema.version)
+        return refuse_later(opening->journal, (guint32)*version, error);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, settings, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
@@ -173,12 +176,16 @@ static OpenResult open_database(Opening *opening, GError **error)
 {
     StenoJournal *journal = opening->journal;
     gboolean fresh = FALSE, migrated = FALSE;
+    guint32 told = 0;
     int version = 0;
     opening->how = STENO_JOURNAL_OPENED;
-    if (!journal_prepare_file(journal->path, &fresh, &opening->damage, error))
+    if (!journal_prepare_file(journal->path, &fresh, &told, &opening->damage, error))
         return OPEN_FAILED;
     if (opening->damage)
         return OPEN_DAMAGED;
+    /* Before SQLite touches it, and what is beside it. */
+    if (told > (guint32)journal_schema.version && told <= G_MAXINT32)
+        return refuse_later(journal, told, error);
     OpenResult result = answer(opening, connect_to(journal), "opening it", error);
     if (result == OPEN_GOOD)
         result = identify(opening, &version, error);
