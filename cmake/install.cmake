@@ -19,10 +19,7 @@ endforeach()
 install(FILES docs/OPERATIONS.md docs/SECURITY.md docs/COMPLIANCE.md docs/CHANNEL-AES.md docs/MANIFEST.md docs/VERIFY.md
               docs/openapi.yaml docs/manifest.schema.json LICENSE
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY conf/cron.d DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
-if(EXISTS ${PROJECT_SOURCE_DIR}/conf/systemd/stenod.service.d)
-  install(DIRECTORY conf/systemd/stenod.service.d DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
-endif()
+install(DIRECTORY conf/cron.d conf/systemd/stenod.service.d DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 
 # What shells offer, as the built command prints it.
 foreach(SHELL bash zsh fish)

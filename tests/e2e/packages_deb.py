@@ -55,7 +55,7 @@ def is_complete(deb):
     assert {path: how for path, how in found.items() if "/doc/steno/" not in path} == expected
     examples = {name for name in documents if name.startswith("examples/")}
     assert set(documents) - examples == DOCUMENTS, sorted(documents)
-    assert "examples/cron.d/steno.example" in examples, examples
+    assert {"examples/cron.d/steno.example", "examples/stenod.service.d/credentials.conf"} <= examples, examples
     assert set(documents.values()) == {("-rw-r--r--", "root/root")}, documents
     conffiles = set(said("dpkg-deb", "--info", deb, "conffiles").split())
     assert conffiles == {path for path in found if path.startswith("/etc/")}, conffiles
@@ -131,6 +131,9 @@ def test_chroot(case):
         assert done.returncode == 0, f"{script}:\n{done.stdout[-1500:]}{done.stderr[-2500:]}"
         return done.stdout + done.stderr
 
+    proc = box.path("/proc")
+    subprocess.run(["mount", "-t", "proc", "proc", proc], check=True)
+    case.on_exit(lambda: subprocess.run(["umount", proc], check=True))
     for name, deb in (("first.deb", packages.deb()), ("next.deb", packages.deb("0.1.0+next1"))):
         shutil.copy(deb, box.path(f"/root/{name}"))
     shutil.copy("/etc/resolv.conf", box.path("/etc/resolv.conf"))
