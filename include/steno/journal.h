@@ -38,10 +38,10 @@ typedef enum {
 StenoJournal *steno_journal_open(const char *path, const char *owner, StenoJournalHow *how, GError **error);
 /*
  * A copy for a backup, of a journal that another process may be writing meanwhile: as it is at one moment, in one file,
- * 0600, checked. Nobody is held up, and no lock is taken. Opened, the copy goes on with numbers of events that nobody was
- * told yet, and is one whose owner looks in the storages for what came after it (steno_journal_copied_us). `to` must not
- * be there; it is removed again on failure. *recordings: how many are in it. JOURNAL: there is none, it is damaged, of a
- * later version, or can't be written.
+ * 0600, checked. Nobody is held up, and no lock is taken. Opened, the copy goes on with numbers of events that nobody
+ * was told yet, and is one whose owner looks in the storages for what came after it (steno_journal_copied_us). `to`
+ * must not be there; it is removed again on failure. *recordings: how many are in it. JOURNAL: there is none, it is
+ * damaged, of a later version, or can't be written.
  */
 gboolean steno_journal_copy(const char *path, const char *to, gint64 *recordings, GError **error);
 /* After SET_ASIDE: what was wrong, and where the damaged one is now; words for the log. Else NULL. */
