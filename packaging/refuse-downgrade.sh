@@ -16,7 +16,7 @@ steno_refuse_downgrade() {
     cat >&2 <<STENO_WORDS
 steno: this is not installed: the journal $1 is of version $version, made by a later Steno,
 and this one knows versions up to $known: it would not start. Nothing was changed. Either stay with the later one,
-or go back to the journal as it was before that: stop stenod, and move $1.v$known,
+or go back to the journal as it was before that: stop stenod, remove $1-wal and -shm, and move $1.v$known,
 where there is one, to $1. What happened since is not in it.
 STENO_WORDS
     return 1

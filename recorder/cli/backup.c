@@ -353,6 +353,8 @@ static void tell(const CliCall *call, const Backup *backup, const char *to)
         return;
     }
     printf("%s\n", to);
+    if (!isatty(STDERR_FILENO))
+        return; /* what cron would mail */
     fprintf(stderr,
             "steno: %u files; the journal knows %" G_GINT64_FORMAT
             " recordings. It holds secrets and keys, and neither recordings nor captures\n",

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
@@ -40,7 +41,8 @@ static int run_key_init(CliCall *call, GError **error)
     if (!key)
         return 1;
     print_new_key(call, key);
-    fputs("steno: this is the first key (role admin, every app), and it is shown this once: keep it\n", stderr);
+    if (isatty(STDERR_FILENO)) /* for people */
+        fputs("steno: this is the first key (role admin, every app), and it is shown this once: keep it\n", stderr);
     json_decref(key);
     return 0;
 }

@@ -395,6 +395,16 @@ class Commands(unittest.TestCase):
         self.steno("get", "01A", "carol.mkv", code=3)
 
     # ---- keys ----
+    def test_first_key(self):
+        out, _ = self.steno("key", "init")
+        self.assertEqual(out, "key_01JD8Z:c2VjcmV0LXNlY3JldA\n")
+        out, _ = self.steno("key", "init", "--json")
+        self.assertEqual(json.loads(out)["secret"], "c2VjcmV0LXNlY3JldA")
+        self.fake.fixed["/v1/keys"] = {"keys": []}
+        out, err = self.steno("key", "init", code=5)
+        self.assertEqual(out, "")
+        self.assertIn("there is an admin key already", err)
+
     def test_keys(self):
         out, _ = self.steno("key", "add", "--role", "operator", "--app", "clinic")
         self.assertEqual(out, "key_01JD8Z:c2VjcmV0LXNlY3JldA\n")
@@ -522,7 +532,7 @@ class Commands(unittest.TestCase):
 
     def test_doctor_of_what_is_well(self):
         told = self.doctor(self.well(), 0)
-        for name in ("configuration", "clock", "disk of the spool", "disk of primary", "open files", "locked memory",
+        for name in ("configuration", "clock", "disk of the spool", "disk of primary", "open files", "locked memory", "sandbox",
                      "DNS of janus-1", "stenod", "ready: journal", "platform janus-1 reachable", "storage primary put",
                      "webhook ward-7"):
             self.assertIn(name, told)

@@ -228,6 +228,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(201, {"id": "key_01JD8Z", "app": body.get("app"), "role": body["role"], "label": body.get("label"),
                           "created_at": "2026-11-21T19:55:40.123Z", "revoked_at": None, "secret": "c2VjcmV0LXNlY3JldA"})
 
+    def key_init(self, fake, _query, _body):
+        if fake.fixed.get("/v1/keys"):
+            self.problem(409, "conflict", "there is an admin key already")
+        else:
+            self.key_add(fake, _query, {"role": "admin"})
+
     def key_revoke(self, _fake, _query, _body, ident):
         self.answer(200, {"id": ident, "revoked_at": "2026-11-21T19:55:40.123Z"})
 
@@ -245,7 +251,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         ("PATCH", "/v1/recordings/([^/]+)", update), ("DELETE", "/v1/recordings/([^/]+)", delete),
         ("POST", "/v1/recordings/([^/]+)/(pause|resume|stop)", tell), ("GET", "/v1/recordings/([^/]+)/files", files),
         ("GET", "/v1/recordings/([^/]+)/files/([^/]+)", file), ("GET", "/v1/recordings/([^/]+)/manifest", manifest),
-        ("GET", "/v1/events", events), ("POST", "/v1/keys", key_add), ("DELETE", "/v1/keys/([^/]+)", key_revoke),
+        ("GET", "/v1/events", events), ("POST", "/v1/keys", key_add), ("POST", "/v1/keys/init", key_init),
+        ("DELETE", "/v1/keys/([^/]+)", key_revoke),
         ("POST", "/v1/(?:platforms|storages)/([^/]+)/check", check), ("POST", "/v1/webhooks/([^/]+)/enable", check),
         ("POST", "/v1/storages/([^/]+)/retry", retry),
         ("GET", "/v1/(?:keys|webhooks|platforms|storages)|/readyz|/livez|/version", fixed),
