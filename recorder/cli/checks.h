@@ -34,6 +34,8 @@ void doctor_disks(CliChecks *checks, const StenoConfig *config);
 void doctor_signing(CliChecks *checks, const StenoConfig *config);
 /* Limits of stenod's process, 0: of this one, which is told. */
 void doctor_limits(CliChecks *checks, const StenoConfig *config, gint pid);
+/* What the kernel takes away from recorders and assemblers. */
+void doctor_sandbox(CliChecks *checks);
 /* Names of platforms' hosts, STUN and TURN servers, S3 endpoints, key services. */
 void doctor_names(CliChecks *checks, const StenoConfig *config);
 /* Key sources: folders, files and programs that are there and not others' to read or change, services that answer. */

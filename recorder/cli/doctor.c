@@ -183,6 +183,7 @@ static int run_doctor(CliCall *call, GError **error)
         doctor_disks(checks, config);
         doctor_signing(checks, config);
         doctor_limits(checks, config, cli_client_peer(client));
+        doctor_sandbox(checks);
         doctor_names(checks, config);
         doctor_key_sources(checks, config);
     }

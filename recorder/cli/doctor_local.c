@@ -2,6 +2,7 @@
 #include "checks.h"
 
 #include "steno/proof.h"
+#include "steno/sandbox.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -132,6 +133,24 @@ void doctor_limits(CliChecks *checks, const StenoConfig *config, gint pid)
     check_limit(checks, pid, "open files", RLIMIT_NOFILE, files, "LimitNOFILE= in `systemctl edit stenod`");
     check_limit(checks, pid, "locked memory", RLIMIT_MEMLOCK, MEMLOCK_MIN_BYTES,
                 "LimitMEMLOCK=8M in `systemctl edit stenod`; else secrets may be swapped out");
+}
+
+/* ---- the sandbox ------------------------------------------------------------------------------------------------- */
+
+void doctor_sandbox(CliChecks *checks)
+{
+    StenoSandboxState state;
+    steno_sandbox_probe(&state);
+    if (!state.seccomp)
+        checks_add(checks, CHECK_BAD, "sandbox",
+                   "allow seccomp(2) in the container's profile, or use a kernel with CONFIG_SECCOMP_FILTER",
+                   "the kernel takes no filter of system calls from this process: recorders and assemblers do not run");
+    else if (state.landlock_abi == 0)
+        checks_add(checks, CHECK_WARNING, "sandbox",
+                   "a kernel from 5.13 on with Landlock (`lsm=landlock,…` on its command line where it is off)",
+                   "seccomp, but no Landlock: recorders and assemblers reach all files that the user steno can");
+    else
+        checks_add(checks, CHECK_GOOD, "sandbox", NULL, "seccomp, and Landlock (ABI %u)", state.landlock_abi);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */

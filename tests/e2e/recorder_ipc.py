@@ -169,6 +169,7 @@ def test_attach(case):
     hello = first.wait_event("hello")[1]
     assert (hello["pid"], hello["id"], hello["part"]) == (recorder.process.pid, ID, 1), hello
     assert hello["state"] == "joining" and hello["paused"] is False and hello["version"], hello
+    assert hello["sandbox"]["seccomp"] is True and isinstance(hello["sandbox"]["landlock_abi"], int), hello
     ada = publish(case, server, "Ada")
     first.wait_event("track_started")
     known = first.numbered()[-1]

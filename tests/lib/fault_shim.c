@@ -6,9 +6,12 @@
  *   STENO_FAULT_BELOW    only files below this folder
  *   STENO_FAULT_AT       N, from 1; 0: count only
  *   STENO_FAULT_COUNT    so many in a row fail (default 1; 0: all from the Nth on)
- *   STENO_FAULT_ONCE     a file made with the first failure; where it is there already, nothing fails: the program that
- * is run again finds the disk well STENO_FAULT_ERRNO    28 (ENOSPC) or 5 (EIO) STENO_FAULT_LOG      each run of the
- * program adds the number of its operations, and what was failed
+ *   STENO_FAULT_ONCE     a file that is written to with the first failure; where something is in it already, nothing
+ *                        fails: the program that is run again finds the disk well
+ *   STENO_FAULT_ERRNO    28 (ENOSPC) or 5 (EIO)
+ *   STENO_FAULT_LOG      each run of the program adds the number of its operations, and what was failed
+ *
+ * Both files are opened at the start: a confined program opens nothing outside of its folder later.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -38,7 +41,8 @@ int sqlite3_prepare_v3(struct sqlite3 *db, const char *sql, int bytes, unsigned 
 static struct {
     int active, error;
     long at, count;
-    const char *below, *log, *once;
+    const char *below;
+    int log, once; /* -1: none */
     atomic_long seen;
 } shim;
 
@@ -46,14 +50,12 @@ static struct {
 
 static void tell(const char *what, long number)
 {
-    int fd = shim.log ? REAL(open)(shim.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
-    if (fd < 0)
+    if (shim.log < 0)
         return;
     char line[200];
     int bytes = snprintf(line, sizeof line, "%d %s %ld\n", (int)getpid(), what, number);
-    if (REAL(write)(fd, line, (size_t)bytes) < 0)
+    if (REAL(write)(shim.log, line, (size_t)bytes) < 0)
         abort();
-    close(fd);
 }
 
 static void tell_total(void)
@@ -65,6 +67,12 @@ static const char *setting(const char *name)
 {
     const char *value = getenv(name);
     return value && value[0] ? value : NULL;
+}
+
+static int open_named(const char *name)
+{
+    const char *path = setting(name);
+    return path ? REAL(open)(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
 }
 
 __attribute__((constructor)) static void begin(void)
@@ -79,8 +87,8 @@ __attribute__((constructor)) static void begin(void)
     shim.at = atol(at);
     shim.count = setting("STENO_FAULT_COUNT") ? atol(setting("STENO_FAULT_COUNT")) : 1;
     shim.error = setting("STENO_FAULT_ERRNO") ? atoi(setting("STENO_FAULT_ERRNO")) : ENOSPC;
-    shim.log = setting("STENO_FAULT_LOG");
-    shim.once = setting("STENO_FAULT_ONCE");
+    shim.log = open_named("STENO_FAULT_LOG");
+    shim.once = open_named("STENO_FAULT_ONCE");
     (void)atexit(tell_total);
 }
 
@@ -89,14 +97,15 @@ static int falls(const char *what)
     long number = atomic_fetch_add(&shim.seen, 1) + 1;
     if (shim.at == 0 || number < shim.at || (shim.count > 0 && number >= shim.at + shim.count))
         return 0;
-    int once =
-        shim.once && number == shim.at ? REAL(open)(shim.once, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -2;
-    if (once == -1) {
-        shim.at = 0;
-        return 0;
+    struct stat status;
+    if (shim.once >= 0 && number == shim.at) {
+        if (fstat(shim.once, &status) == 0 && status.st_size > 0) {
+            shim.at = 0;
+            return 0;
+        }
+        if (REAL(write)(shim.once, "1", 1) < 0)
+            abort();
     }
-    if (once >= 0)
-        close(once);
     tell(what, number);
     errno = shim.error;
     return 1;

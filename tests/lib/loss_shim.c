@@ -56,12 +56,11 @@ static struct {
     double loss, reorder, duplicate, after, answer_ms;
     struct timespec first;
     uint64_t random;
-    char report[512];
-    int log;
+    int report, log; /* opened at the start: a confined program opens nothing later */
     unsigned long seen, lost_rtp, lost_rtcp, delayed, duplicated;
     Held *held[FDS];
     signed char kind[FDS]; /* 0 unknown, 1 UDP, -1 something else */
-} shim = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER, .log = -1};
+} shim = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER, .report = -1, .log = -1};
 
 static double number(const char *name)
 {
@@ -71,19 +70,16 @@ static double number(const char *name)
 
 static void report(void)
 {
-    if (!shim.active || !shim.report[0])
-        return;
-    int fd = open(shim.report, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
+    if (!shim.active || shim.report < 0)
         return;
     char text[256];
     int bytes =
         snprintf(text, sizeof text,
                  "{\"seen\": %lu, \"lost_rtp\": %lu, \"lost_rtcp\": %lu, \"delayed\": %lu, \"duplicated\": %lu}\n",
                  shim.seen, shim.lost_rtp, shim.lost_rtcp, shim.delayed, shim.duplicated);
-    if (write(fd, text, (size_t)bytes) < 0)
-        shim.report[0] = '\0';
-    shim.close(fd);
+    /* Its numbers only grow, and so does the text. */
+    if (pwrite(shim.report, text, (size_t)bytes, 0) < 0)
+        shim.report = -1;
 }
 
 static void set_up(void)
@@ -111,7 +107,7 @@ static void set_up(void)
     shim.random = (uint64_t)number("STENO_SHIM_SEED") * 2654435761u + 88172645463325252u;
     const char *file = getenv("STENO_SHIM_REPORT");
     if (file)
-        snprintf(shim.report, sizeof shim.report, "%s", file);
+        shim.report = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     file = getenv("STENO_SHIM_LOG");
     if (file)
         shim.log = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
