@@ -102,7 +102,7 @@ def test_stenod(case):
     key = daemon.key("operator")
     token = janus.signed_token(TOKEN_SECRET, descriptors=(janus.VIDEOROOM, DESCRIPTION))
     wanted = {"token secret": spellings(TOKEN_SECRET), "API secret": spellings(API_SECRET), "webhook secret": spellings(SECRET),
-              "application secret": spellings(application), "API key": spellings(key["secret"]),
+              "application secret": spellings(application), "API key": spellings(key["secret"]), "first key": spellings(first["secret"]),
               "token": spellings(token) | spellings(DESCRIPTION), "S3 secret": spellings(bucket.secret),
               "signing key": key_spellings(signing_key), "signed address": {b"X-Amz-Signature="}}
     ids = [daemon.begin(janus.ROOM)["id"]]
@@ -151,6 +151,5 @@ def test_stenod(case):
     found += search([("a webhook", str(receiver.got).encode())], wanted)
     with open(daemon.log) as f:
         log = f.read()
-    assert log.count(first["secret"]) == 1, "the first key is shown once"
     case.figure(f"{len(log)} bytes of trace log searched, and the journal, the audit log, captures, files, webhooks")
     assert not found, "; ".join(sorted(set(found))[:5])

@@ -229,7 +229,7 @@ def test_first_key(case):
 
 
 def record(daemon, channel=janus.ROOM, **more):
-    return daemon.await_state(daemon.begin(channel, max_duration_s=2, **more)["id"], "completed", 60)["id"]
+    return daemon.await_state(daemon.begin(channel, max_duration_s=1, **more)["id"], "completed", 60)["id"]
 
 
 def backup(daemon, to):
