@@ -1,7 +1,5 @@
 #include "confine.h"
 
-#include "recorder_agent.h"
-
 #include <fcntl.h>
 
 /*
@@ -19,12 +17,11 @@ static void pin(StenoSandbox *sandbox, char **path)
     steno_sandbox_allow(sandbox, *path, STENO_SANDBOX_READ);
 }
 
-gboolean confine(StenoJobSpec *job, const ConfinePlaces *places, int *keys_fd, StenoSandboxState *state, GError **error)
+gboolean confine(StenoJobSpec *job, Agent *agent, const ConfinePlaces *places, int *keys_fd, StenoSandboxState *state,
+                 GError **error)
 {
-    Agent agent;
-    if (!agent_start(job, &agent, error))
+    if (!agent_take_job(agent, job, keys_fd, error))
         return FALSE;
-    *keys_fd = agent.keys;
     g_autoptr(StenoSandbox) sandbox = steno_sandbox_new(STENO_SANDBOX_RECORDER);
     steno_sandbox_allow(sandbox, places->capture, STENO_SANDBOX_WRITE);
     steno_sandbox_allow(sandbox, places->socket_folder, STENO_SANDBOX_REMOVE);

@@ -5,7 +5,8 @@
 #ifndef SESSION_CONFINE_H
 #define SESSION_CONFINE_H
 
-#include "steno/base/job.h"
+#include "recorder_agent.h"
+
 #include "steno/sandbox.h"
 
 typedef struct {
@@ -14,10 +15,10 @@ typedef struct {
 } ConfinePlaces;
 
 /*
- * Starts the agent (recorder_agent.h), then enters. *keys_fd: for the source of content keys, or -1. Files that the job names
+ * Gives the agent what it needs, then enters. *keys_fd: for the source of content keys, or -1. Files that the job names
  * (certificates) are opened, and the job then names their descriptors: they stay what they are now. INTERNAL.
  */
-gboolean confine(StenoJobSpec *job, const ConfinePlaces *places, int *keys_fd, StenoSandboxState *state,
+gboolean confine(StenoJobSpec *job, Agent *agent, const ConfinePlaces *places, int *keys_fd, StenoSandboxState *state,
                  GError **error);
 
 #endif

@@ -85,7 +85,7 @@ GatherRequest *gather_request_read(const char *text, gsize bytes, GError **error
 
 /* ---- in and out -------------------------------------------------------------------------------------------------- */
 
-gboolean gather(int in_fd, int out_fd, GatherConfine confine, GError **error)
+gboolean gather(int in_fd, int out_fd, GatherConfine confine, gpointer user, GError **error)
 {
     /* In locked memory: it holds the job's secrets. */
     g_autoptr(StenoSecret) text = steno_secret_new(NULL, STENO_IPC_LINE_MAX_BYTES);
@@ -94,7 +94,7 @@ gboolean gather(int in_fd, int out_fd, GatherConfine confine, GError **error)
         return steno_error_set(error, STENO_ERROR_INTERNAL, "reading the request for keys: %s", g_strerror(errno));
     g_autoptr(GatherRequest) request = gather_request_read(steno_secret_text(text), (gsize)bytes, error);
     int keys_fd = -1;
-    if (!request || (confine && !confine(request->job, &keys_fd, error)))
+    if (!request || (confine && !confine(user, request->job, &keys_fd, error)))
         return FALSE;
     StenoLog *log = steno_log_new(NULL, "rec=%s", request->job->id ? request->job->id : "");
     g_autoptr(StenoSecret) keys =

@@ -23,10 +23,10 @@ void gather_request_free(GatherRequest *request);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GatherRequest, gather_request_free)
 
 /* What the process gives up before it asks; *keys_fd: whom it asks (content.h). */
-typedef gboolean (*GatherConfine)(StenoJobSpec *job, int *keys_fd, GError **error);
+typedef gboolean (*GatherConfine)(gpointer user, StenoJobSpec *job, int *keys_fd, GError **error);
 
 /* Reads the request from in_fd until its end, and writes the text of the key set to out_fd. Blocking. confine NULL:
  * nothing. USAGE, what steno_content_gather() says, and what confine says. */
-gboolean gather(int in_fd, int out_fd, GatherConfine confine, GError **error);
+gboolean gather(int in_fd, int out_fd, GatherConfine confine, gpointer user, GError **error);
 
 #endif

@@ -41,6 +41,7 @@ typedef struct {
     StenoLog *log;
     StenoJobSpec *job;
     StenoSession *session;
+    Agent agent;
     StenoSandboxState sandbox;
     gboolean finish_when_alone; /* who started us is gone: end the recording */
     int exit_code;
@@ -100,7 +101,7 @@ static gboolean confine_recorder(Recorder *recorder, const char *capture, int *k
     g_autofree char *path = socket_path(recorder->listening_fd);
     g_autofree char *folder = path ? g_path_get_dirname(path) : NULL;
     const ConfinePlaces places = {.capture = capture, .socket_folder = folder};
-    return confine(recorder->job, &places, keys_fd, &recorder->sandbox, error);
+    return confine(recorder->job, &recorder->agent, &places, keys_fd, &recorder->sandbox, error);
 }
 
 static gboolean start_session(Recorder *recorder, const ControlStart *start, GError **error)
@@ -287,15 +288,16 @@ static int usage(FILE *stream, int exit_code)
     return exit_code;
 }
 
-static gboolean confine_gathering(StenoJobSpec *job, int *keys_fd, GError **error)
+static gboolean confine_gathering(gpointer agent, StenoJobSpec *job, int *keys_fd, GError **error)
 {
-    return confine(job, &(ConfinePlaces){NULL, NULL}, keys_fd, NULL, error);
+    return confine(job, agent, &(ConfinePlaces){NULL, NULL}, keys_fd, NULL, error);
 }
 
 static int gather_keys(void)
 {
     g_autoptr(GError) error = NULL;
-    if (!gather(STDIN_FILENO, STDOUT_FILENO, confine_gathering, &error))
+    Agent agent;
+    if (!agent_start(&agent, &error) || !gather(STDIN_FILENO, STDOUT_FILENO, confine_gathering, &agent, &error))
         fprintf(stderr, "steno-recorder: %s\n", error->message);
     return steno_error_exit_code(error);
 }
@@ -354,6 +356,11 @@ int main(int argc, char **argv)
     int exit_code = parse(argc, argv, &recorder);
     if (exit_code >= 0)
         return exit_code;
+    g_autoptr(GError) error = NULL;
+    if (!agent_start(&recorder.agent, &error)) { /* first: it has no thread, and no secret */
+        fprintf(stderr, "steno-recorder: %s\n", error->message);
+        return steno_error_exit_code(error);
+    }
     recorder.loop = g_main_loop_new(NULL, FALSE);
     listen_for_client(&recorder);
     attend_signals(&recorder);

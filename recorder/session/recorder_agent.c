@@ -1,6 +1,9 @@
 #include "recorder_agent.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
+#include "steno/base/ipc.h"
+#include "steno/base/secret.h"
 #include "steno/content.h"
 #include "steno/sandbox.h"
 
@@ -8,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -56,14 +60,22 @@ static void reset_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Locked memory is not inherited: secrets that are needed are copied into pages that are locked, others are wiped. */
-static StenoJobSpec *take_job(StenoJobSpec *job, gboolean with_secrets)
+/* FALSE: the recorder has gone. *job: NULL where the agent is for names alone. */
+static gboolean read_job(int fd, StenoJobSpec **job)
 {
-    json_t *json = steno_job_spec_to_json(job, with_secrets);
-    StenoJobSpec *copy = steno_job_spec_from_json(json, NULL);
+    guint32 bytes;
+    *job = NULL;
+    if (steno_file_read(fd, &bytes, sizeof bytes) != (gssize)sizeof bytes || bytes > STENO_IPC_LINE_MAX_BYTES)
+        return FALSE;
+    if (bytes == 0)
+        return TRUE;
+    g_autoptr(StenoSecret) text = steno_secret_new(NULL, bytes);
+    if (steno_file_read(fd, steno_secret_buffer(text), bytes) != (gssize)bytes)
+        return FALSE;
+    json_t *json = json_loadb(steno_secret_text(text), bytes, 0, NULL);
+    *job = steno_job_spec_from_json(json, NULL);
     json_decref(json);
-    steno_job_spec_free(job);
-    return copy;
+    return *job != NULL;
 }
 
 static gpointer serve_names(gpointer user)
@@ -85,19 +97,17 @@ static gboolean confine(StenoContentApart apart)
     return FALSE;
 }
 
-static G_NORETURN void be_agent(StenoJobSpec *inherited, const int fds[N_FDS])
+static G_NORETURN void be_agent(const int fds[N_FDS])
 {
-    StenoContentApart apart = steno_content_apart(inherited);
+    StenoJobSpec *job;
     (void)prctl(PR_SET_NAME, PROGRAM_NAME);
     keep_only(fds);
     reset_signals();
-    StenoJobSpec *job = take_job(inherited, apart != STENO_CONTENT_INSIDE);
-    if (!job || !confine(apart))
+    if (!read_job(fds[0], &job) || !confine(job ? steno_content_apart(job) : STENO_CONTENT_INSIDE))
         _exit(1);
-    gboolean has_source = apart != STENO_CONTENT_INSIDE;
-    for (guint i = has_source ? 1 : 2; i < N_FDS; i++)
+    for (guint i = job ? 1 : 2; i < N_FDS; i++)
         g_thread_unref(g_thread_new("names", serve_names, GINT_TO_POINTER(fds[i])));
-    if (has_source)
+    if (job)
         steno_content_agent_serve(job, fds[0]);
     else
         names_serve(fds[1]);
@@ -128,12 +138,12 @@ static gboolean make_sockets(Ends *ends)
     return TRUE;
 }
 
-gboolean agent_start(StenoJobSpec *job, Agent *agent, GError **error)
+gboolean agent_start(Agent *agent, GError **error)
 {
     Ends ends;
     pid_t child = make_sockets(&ends) ? fork() : -1;
     if (child == 0)
-        be_agent(job, ends.theirs);
+        be_agent(ends.theirs);
     int saved_errno = errno;
     close_all(ends.theirs);
     if (child < 0) {
@@ -142,11 +152,42 @@ gboolean agent_start(StenoJobSpec *job, Agent *agent, GError **error)
                                g_strerror(saved_errno));
     }
     agent->keys = ends.ours[0];
-    if (steno_content_apart(job) == STENO_CONTENT_INSIDE) {
-        close(agent->keys);
-        agent->keys = -1;
-    }
     memcpy(agent->lanes, ends.ours + 1, sizeof agent->lanes);
+    return TRUE;
+}
+
+static gboolean send_all(int fd, const void *data, gsize bytes)
+{
+    gssize sent = 0;
+    for (gsize done = 0; done < bytes && sent >= 0; done += (gsize)MAX(sent, 0))
+        sent = send(fd, (const guint8 *)data + done, bytes - done, MSG_NOSIGNAL);
+    return sent >= 0;
+}
+
+static gboolean send_job(int fd, const StenoJobSpec *job)
+{
+    static const char *const secrets_of_others[] = {"token", "room_token", "token_secret", "api_secret",
+                                                    "pin",   "output_key", "turn_password"};
+    json_t *json = steno_job_spec_to_json(job, TRUE);
+    for (guint i = 0; i < G_N_ELEMENTS(secrets_of_others); i++)
+        (void)json_object_del(json, secrets_of_others[i]);
+    char *text = json_dumps(json, JSON_COMPACT);
+    guint32 bytes = (guint32)strlen(text);
+    gboolean sent = send_all(fd, &bytes, sizeof bytes) && send_all(fd, text, bytes);
+    steno_secret_wipe(text, bytes);
+    free(text);
+    json_decref(json);
+    return sent;
+}
+
+gboolean agent_take_job(Agent *agent, const StenoJobSpec *job, int *keys_fd, GError **error)
+{
+    static const guint32 no_job = 0;
+    gboolean has_source = steno_content_apart(job) != STENO_CONTENT_INSIDE;
+    gboolean sent = has_source ? send_job(agent->keys, job) : send_all(agent->keys, &no_job, sizeof no_job);
+    if (!sent)
+        return steno_error_set(error, STENO_ERROR_INTERNAL, "the recorder's agent has ended: %s", g_strerror(errno));
+    *keys_fd = has_source ? agent->keys : -1;
     names_ask(agent->lanes);
     return TRUE;
 }

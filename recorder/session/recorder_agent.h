@@ -10,14 +10,21 @@
 #include "steno/base/job.h"
 
 typedef struct {
-    int keys; /* for steno_content_source_new(); -1: not needed */
+    int keys; /* for steno_content_source_new() */
     int lanes[NAMES_LANES];
 } Agent;
 
 /*
- * Forks, and so must be called before there are threads. The agent ends when these sockets are closed, or this process
- * ends. It is confined itself, unless the key source is a program or module of the customer's. INTERNAL.
+ * Forks, and so must be called before there are threads, and before there is a secret that it has no need of. The agent
+ * ends when the sockets are closed, or this process ends. INTERNAL.
  */
-gboolean agent_start(StenoJobSpec *job, Agent *agent, GError **error);
+gboolean agent_start(Agent *agent, GError **error);
+
+/*
+ * What it needs of the job, once: the job, where content keys come from what a confined recorder does not reach. It is
+ * confined then itself, unless that is a program or module of the customer's. *keys_fd: for the source, or -1. From
+ * here on names are looked up by the agent. INTERNAL.
+ */
+gboolean agent_take_job(Agent *agent, const StenoJobSpec *job, int *keys_fd, GError **error);
 
 #endif

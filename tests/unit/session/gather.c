@@ -27,7 +27,7 @@ static char *ask(const char *request, GError **error)
     assert_int_equal(pipe(out), 0);
     assert_int_equal(write(in[1], request, strlen(request)), (ssize_t)strlen(request));
     close(in[1]);
-    gboolean done = gather(in[0], out[1], NULL, error);
+    gboolean done = gather(in[0], out[1], NULL, NULL, error);
     close(in[0]);
     close(out[1]);
     ssize_t bytes = read(out[0], text, sizeof text - 1);
