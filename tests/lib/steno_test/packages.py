@@ -10,7 +10,7 @@ from . import steno
 
 CACHE = os.path.join(steno.TOP, "build", "packages-test")
 KEPT = 4  # folders of packages, the last used
-BUILD_S = 900
+BUILD_S = 1800
 
 
 def source_mark():
