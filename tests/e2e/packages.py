@@ -52,7 +52,7 @@ def whole(case, box, id_, what):
 def journal_version(box, version=None):
     """The schema of the stopped journal; sets it, where one is given."""
     setting = f" = {version}" if version is not None else ""
-    return int(box.run(f"sqlite3 {STATE}/journal.db 'PRAGMA user_version'; sqlite3 {STATE}/journal.db 'PRAGMA user_version{setting}'").split()[0])
+    return int(box.run(f"sqlite3 {STATE}/journal.sqlite 'PRAGMA user_version'; sqlite3 {STATE}/journal.sqlite 'PRAGMA user_version{setting}'").split()[0])
 
 
 def is_safe(case, box):
@@ -107,10 +107,10 @@ def downgrade(box, deb, id_):
     known = journal_version(box)
     journal_version(box, known + 1)
     box.run("dpkg-query -W -f '${Version}' steno")
-    before = box.run(f"sha256sum {STATE}/journal.db")
+    before = box.run(f"sha256sum {STATE}/journal.sqlite")
     code, out, err = box.try_run(f"DEBIAN_FRONTEND=noninteractive apt install -y --reinstall --allow-downgrades ./{name}")
     assert code != 0 and f"version {known + 1}" in out + err, out + err
-    assert box.run(f"sha256sum {STATE}/journal.db") == before
+    assert box.run(f"sha256sum {STATE}/journal.sqlite") == before
     code, _, err = box.try_run("systemctl start stenod")
     assert code != 0 and "made by a later Steno" in box.run("journalctl -u stenod -o cat"), err
     journal_version(box, known)
@@ -124,7 +124,7 @@ def remove(case, box, deb):
     box.run("DEBIAN_FRONTEND=noninteractive apt remove -y steno", seconds=400)
     assert not box.succeeds("pgrep -f 'stenod|steno-recorder|steno-assemble'"), box.run("ps ax")
     assert not box.succeeds("command -v steno"), "the command is still there"
-    box.run(f"test -f /etc/steno/steno.conf -a -f {STATE}/journal.db && id steno")
+    box.run(f"test -f /etc/steno/steno.conf -a -f {STATE}/journal.sqlite && id steno")
     whole(case, box, id_, "removed in mid-recording")
     box.install(deb)
     assert show(box, id_)["state"] == "completed", "forgotten while it was not installed"
