@@ -91,6 +91,7 @@ int fixture_setup(void **state)
     Fixture *fixture = g_new0(Fixture, 1);
     fixture->folder = g_dir_make_tmp("steno-keys-XXXXXX", NULL);
     fixture->job = steno_job_spec_new();
+    fixture->agent_fd = -1;
     fixture_set(&fixture->job->content, "livekit");
     fixture_set(&fixture->job->app, "app");
     fixture_set(&fixture->job->channel, "room");
@@ -152,7 +153,7 @@ void fixture_start(Fixture *fixture)
 {
     static const StenoContentSourceEvents events = {.keys = on_keys, .trouble = on_trouble};
     g_autoptr(GError) error = NULL;
-    fixture->source = steno_content_source_new(fixture->job, -1, NULL, &events, fixture, &error);
+    fixture->source = steno_content_source_new(fixture->job, fixture->agent_fd, NULL, &events, fixture, &error);
     if (!fixture->source)
         fail_msg("no source: %s", error ? error->message : "and no error");
 }

@@ -15,6 +15,7 @@
 typedef struct {
     char *folder;
     StenoJobSpec *job;
+    int agent_fd; /* given to the source; -1 at first */
     StenoContentSource *source;
     GArray *counts;    /* of guint: keys in each set that came */
     GPtrArray *errors; /* of GError */
