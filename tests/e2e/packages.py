@@ -74,6 +74,7 @@ def first_run(case, box):
     for line in (f"{STATE} 700 steno:steno", "/etc/steno/steno.conf 640 root:steno", "/etc/steno/secrets 700 steno:steno"):
         assert line in modes, modes
     is_safe(case, box)
+    assert "Landlock (ABI" in box.run("steno doctor"), box.run("steno doctor")
     assert not box.succeeds("journalctl -u stenod -o cat | grep -E '[0-9a-z]{8,}:[0-9A-Za-z_-]{20,}'"), "a key is in the log"
     box.run("man -w steno 2>/dev/null || ls /usr/share/man/man1/steno.1.gz")
 
@@ -83,6 +84,8 @@ def upgrade(case, box, deb):
     id_ = begin(box)
     await_frames(box, id_)
     before = box.run("systemctl show -p MainPID --value stenod; pgrep -x steno-recorder")
+    confined = box.run("grep -hE 'Seccomp:|NoNewPrivs:' /proc/$(pgrep -x steno-recorder)/task/*/status | sort -u")
+    assert confined.split() == ["NoNewPrivs:", "1", "Seccomp:", "2"], confined
     told = box.install(deb)
     procs.await_true(lambda: NEXT in box.run("curl -s --unix-socket /run/steno/api.sock http://localhost/version || true"), 30,
                      "the new version answers")
