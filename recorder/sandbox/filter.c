@@ -49,6 +49,8 @@ static int fill(scmp_filter_ctx filter, const SandboxProfile *profile)
 {
     const uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
     int fault = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (fault == 0) /* a tree, not a list: it is asked at each call */
+        fault = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (fault == 0)
         fault = add_all(filter, SCMP_ACT_ALLOW, sandbox_allowed);
     if (fault == 0)
