@@ -94,8 +94,8 @@ static OpenResult refuse_later(const StenoJournal *journal, guint32 version, GEr
 {
     g_set_error(error, STENO_ERROR, STENO_ERROR_JOURNAL,
                 "opening the journal %s: it is of version %u, made by a later Steno, and this one knows up to %d: "
-                "install that Steno again, or put back the copy %s.v%d",
-                journal->path, version, journal_schema.version, journal->path, journal_schema.version);
+                "install that Steno again, or remove %s-wal and -shm, and put back the copy %s.v%d",
+                journal->path, version, journal_schema.version, journal->path, journal->path, journal_schema.version);
     return OPEN_FAILED;
 }
 
