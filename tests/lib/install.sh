@@ -7,7 +7,8 @@ libavformat-dev libavcodec-dev libavutil-dev libavfilter-dev libswscale-dev libs
 TEST_PACKAGES="libcmocka-dev python3 python3-numpy python3-jsonschema ffmpeg mandoc zsh fish"
 PEER_PACKAGES="janus janus-tools coturn chromium cron curl hey testssl.sh jq"
 S3_PACKAGES="radosgw ceph-mon ceph-osd ceph-common rclone awscli python3-boto3"
-PACKAGING_PACKAGES="debhelper dh-apparmor dpkg-dev fakeroot lintian rpm rpmlint mmdebstrap systemd systemd-container prometheus apparmor strace gnupg gpgv"
+PACKAGING_PACKAGES="debhelper dh-apparmor dpkg-dev fakeroot lintian rpm rpmlint mmdebstrap systemd systemd-container prometheus apparmor strace gnupg gpgv
+elfutils selinux-policy-dev semodule-utils python3-setools shellcheck"
 CLANG_PACKAGES="clang clang-14 llvm-14 libclang-rt-14-dev clang-format-14"
 BENCH_PACKAGES="nginx-light gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 libgstreamer1.0-dev"
