@@ -1,5 +1,6 @@
 /* steno-assemble: one assembly or verification, as a process of its own: decoders stay out of the others. */
 #include "steno/assemble.h"
+#include "steno/base/crypto_modules.h"
 #include "steno/base/error.h"
 #include "steno/base/file.h"
 #include "steno/sandbox.h"
@@ -193,6 +194,7 @@ static gboolean read_choices(const Arguments *arguments, StenoAssembleOptions *o
 static gboolean confine(const StenoAssembleOptions *options, GError **error)
 {
     g_autoptr(StenoSandbox) sandbox = steno_sandbox_new(STENO_SANDBOX_ASSEMBLER);
+    (void)steno_crypto_is_fips(); /* OpenSSL reads its configuration, and loads what that names, where it may lie */
     gboolean may_keep_sealed = options->keys || options->sealed;
     if (g_mkdir_with_parents(options->output, 0755) != 0) /* there is no rule for what is not there */
         return steno_error_set_errno(error, errno, "making the folder %s", options->output);

@@ -1,5 +1,7 @@
 #include "confine.h"
 
+#include "steno/base/crypto_modules.h"
+
 #include <fcntl.h>
 
 /*
@@ -30,5 +32,6 @@ gboolean confine(StenoJobSpec *job, Agent *agent, const ConfinePlaces *places, i
     pin(sandbox, &job->key_client_certificate_file);
     if (g_strcmp0(job->platform, "sdp") == 0) /* the description, read at once */
         steno_sandbox_allow(sandbox, job->url, STENO_SANDBOX_READ);
+    (void)steno_crypto_is_fips(); /* OpenSSL reads its configuration, and loads what that names, where it may lie */
     return steno_sandbox_enter(sandbox, state, error);
 }
