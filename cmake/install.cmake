@@ -19,6 +19,8 @@ endforeach()
 install(FILES docs/OPERATIONS.md docs/SECURITY.md docs/COMPLIANCE.md docs/CHANNEL-AES.md docs/MANIFEST.md docs/VERIFY.md
               docs/openapi.yaml docs/manifest.schema.json LICENSE
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# How to report a weakness, and how packages are checked; docs/SECURITY.md has the other one's name.
+install(FILES SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME REPORTING.md)
 install(DIRECTORY conf/cron.d conf/systemd/stenod.service.d DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 
 # What shells offer, as the built command prints it.

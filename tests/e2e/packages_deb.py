@@ -25,8 +25,8 @@ FILES = {
         /usr/share/man/man1/steno.1.gz /usr/share/man/man5/steno.conf.5.gz /usr/share/man/man8/stenod.8.gz
         /usr/share/lintian/overrides/steno""",
 }
-DOCUMENTS = {"CHANNEL-AES.md", "COMPLIANCE.md", "MANIFEST.md", "OPERATIONS.md", "SECURITY.md", "VERIFY.md", "openapi.yaml",
-             "manifest.schema.json", "steno.cdx.json", "THIRD-PARTY-NOTICES", "copyright", "changelog.gz"}
+DOCUMENTS = {"CHANNEL-AES.md", "COMPLIANCE.md", "MANIFEST.md", "OPERATIONS.md", "REPORTING.md", "SECURITY.md", "VERIFY.md",
+             "openapi.yaml", "manifest.schema.json", "steno.cdx.json", "THIRD-PARTY-NOTICES", "copyright", "changelog.gz"}
 
 
 def said(*argv, **how):
