@@ -19,7 +19,7 @@ NAMES = ("OPERATIONS", "SECURITY", "COMPLIANCE")
 CONSOLE = {
     "sudo dnf config-manager --set-enabled crb",
     "sudo dnf install -y epel-release",
-    "sudo dnf install -y ./steno-*.rpm ./steno-selinux-*.rpm",
+    "sudo dnf install -y ./steno-[0-9]*.$(arch).rpm ./steno-selinux-*.noarch.rpm",
     "sudo systemctl enable --now stenod",
     "sudo firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source address=10.20.0.0/16 service name=steno accept'",
     "sudo firewall-cmd --reload",
