@@ -1,4 +1,5 @@
 """README's first two commands. All its other blocks are run by packages.py, where Steno is installed."""
+import os
 import re
 import shutil
 import subprocess
@@ -22,3 +23,13 @@ def test_two_commands(case):
     assert len(files) == 2, files
     for path in files:
         check.clean(path)
+
+
+def test_no_other_blocks(case):
+    """Whatever stands in a block is run: here, by packages.py, or is what a program tells."""
+    with open(os.path.join(steno.TOP, "README.md")) as f:
+        text = f.read()
+    fences = re.findall(r"^```(.*)$", text, re.M)
+    assert set(fences[0::2]) <= {"sh", "conf", "cron", "text"} and set(fences[1::2]) == {""}, fences
+    with_blocks = {heading for heading in re.findall(r"^## (.*)$", text, re.M) if {found for found, _ in readme.blocks(heading)} - {"text"}}
+    assert with_blocks == {"Two commands", "Recording in the foreground", "As a service", "Encrypted channels"}, with_blocks
