@@ -85,13 +85,14 @@ def is_clean(case, made):
 
 
 def elsewhere(case, epoch):
-    """Another build, as different as it can be: another user, folder, time zone, language, umask, and no git."""
+    """Another build, as different as it can be: another user, folder, time zone, language, umask, older files, and no git."""
     os.chmod(case.folder, 0o755)
     top = case.path("another place")
     subprocess.run(["bash", "-c", '. packaging/source.sh && source_copy "$1" && cp -a --parents tests/lib/install.sh "$1"', "-", top],
                    cwd=steno.TOP, check=True)
     output = case.path("output")
     os.makedirs(output)
+    subprocess.run(["find", top, "-exec", "touch", "--no-dereference", "--date=2020-02-02", "{}", "+"], check=True)
     subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", top, output], check=True)
     environment = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "TZ": "Asia/Kolkata", "LC_ALL": "C", "LANGUAGE": "de",
                    "CFLAGS": "-O0", "SOURCE_DATE_EPOCH": epoch, "TMPDIR": output}
