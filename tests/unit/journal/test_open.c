@@ -149,8 +149,7 @@ static void test_later_version_is_refused(void **state)
 
 /* What a copy is marked by is there from the first row on. */
 static const char *const toy_rows[] = {
-    "CREATE TABLE event (seq INTEGER PRIMARY KEY AUTOINCREMENT); CREATE TABLE mark (name TEXT); CREATE TABLE toy (a "
-    "TEXT)",
+    "CREATE TABLE event (seq INTEGER PRIMARY KEY AUTOINCREMENT); CREATE TABLE mark (name TEXT); CREATE TABLE toy (a)",
     "ALTER TABLE toy ADD COLUMN b TEXT; UPDATE toy SET b = a || '!'",
     "CREATE TABLE more (c TEXT); INSERT INTO more SELECT b FROM toy",
     "CREATE TABLE last (d TEXT); INSERT INTO last VALUES ('half'); INSERT INTO nowhere VALUES (1)",
