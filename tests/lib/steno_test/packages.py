@@ -32,7 +32,8 @@ def build(kind, output, *options, source=steno.TOP, **how):
     os.makedirs(output, exist_ok=True)
     log = os.path.join(output, "build.log")
     with open(log, "w") as f:
-        done = subprocess.run([os.path.join(source, "packaging/build"), kind, "--output", output, *options], text=True,
+        # Compilers give way to tests that run beside them.
+        done = subprocess.run(["nice", "-n", "19", os.path.join(source, "packaging/build"), kind, "--output", output, *options], text=True,
                               stdout=subprocess.PIPE, stderr=f, timeout=BUILD_S, **how)
     if done.returncode:
         with open(log, errors="replace") as f:
