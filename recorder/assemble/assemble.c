@@ -9,11 +9,11 @@
 #include "unseal.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 #include "steno/base/safe_name.h"
 #include "steno/envelope.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -279,12 +279,8 @@ static void remove_replaced(const char *folder, const json_t *earlier, const jso
 
 static gboolean sync_folder(const char *folder, GError **error)
 {
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    gboolean synced = fd >= 0 && fsync(fd) == 0;
-    int saved = errno;
-    if (fd >= 0)
-        close(fd);
-    return synced || steno_error_set_errno(error, saved, "writing the folder %s to disk", folder);
+    return steno_file_sync_folder(folder) ||
+           steno_error_set_errno(error, errno, "writing the folder %s to disk", folder);
 }
 
 static json_t *build_manifest(const Assembly *assembly)

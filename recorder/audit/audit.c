@@ -74,14 +74,8 @@ gboolean steno_audit_append(StenoAudit *audit, const StenoAuditEntry *entry, GEr
 
 static gboolean sync_parent(const char *path, GError **error)
 {
-    g_autofree char *parent = g_path_get_dirname(path);
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    gboolean synced = fd >= 0 && fsync(fd) == 0;
-    if (!synced)
-        steno_error_set_errno(error, errno, "writing to disk the audit log's folder %s", parent);
-    if (fd >= 0)
-        close(fd);
-    return synced;
+    return steno_file_sync_parent(path) ||
+           steno_error_set_errno(error, errno, "writing to disk the folder of the audit log %s", path);
 }
 
 static int open_file(const char *path, goffset *bytes, GError **error)

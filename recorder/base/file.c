@@ -33,14 +33,19 @@ gboolean steno_file_write(int fd, const void *data, gsize bytes)
     return TRUE;
 }
 
-gboolean steno_file_sync_parent(const char *path)
+gboolean steno_file_sync_folder(const char *folder)
 {
-    g_autofree char *parent = g_path_get_dirname(path);
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     gboolean synced = fd >= 0 && fsync(fd) == 0;
     int saved_errno = errno;
     if (fd >= 0)
         close(fd);
     errno = saved_errno;
     return synced;
+}
+
+gboolean steno_file_sync_parent(const char *path)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    return steno_file_sync_folder(parent);
 }

@@ -301,17 +301,11 @@ static gboolean pack(const Backup *backup, const char *file, GError **error)
 
 static gboolean publish(const char *from, const char *to, GError **error)
 {
-    g_autofree char *parent = g_path_get_dirname(to);
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) != 0 &&
         /* A file system that does not know how (NFS): that nothing was there is known. */
         ((errno != EINVAL && errno != ENOSYS) || rename(from, to) != 0))
         return steno_error_set_errno(error, errno, "naming the backup %s", to);
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        steno_error_set_errno(error, errno, "writing the folder %s to disk", parent);
-    if (fd >= 0)
-        close(fd);
-    return !error || !*error;
+    return steno_file_sync_parent(to) || steno_error_set_errno(error, errno, "writing the folder of %s to disk", to);
 }
 
 static gboolean make(Backup *backup, const char *to, GError **error)

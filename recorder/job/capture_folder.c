@@ -1,6 +1,7 @@
 #include "capture_folder.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 #include "steno/base/safe_name.h"
 #include "steno/job.h"
 
@@ -258,11 +259,8 @@ int job_capture_lock(const char *capture, GError **error)
 
 gboolean job_sync_folder(const char *folder, GError **error)
 {
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    return !failed || steno_error_set_errno(error, failed, "writing the folder '%s' to disk", folder);
+    return steno_file_sync_folder(folder) ||
+           steno_error_set_errno(error, errno, "writing the folder '%s' to disk", folder);
 }
 
 static int write_new(const char *path, const char *text)

@@ -2,6 +2,7 @@
 
 #include "steno/base/clock.h"
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,14 +29,10 @@ static gboolean fail(GError **error, const char *doing, const char *path)
 
 gboolean journal_sync_parent(const char *path, GError **error)
 {
-    g_autofree char *parent = g_path_get_dirname(path);
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    gboolean synced = fd >= 0 && fsync(fd) == 0;
-    if (!synced)
-        fail(error, "writing to disk the journal's folder", parent);
-    if (fd >= 0)
-        close(fd);
-    return synced;
+    if (steno_file_sync_parent(path))
+        return TRUE;
+    fail(error, "writing to disk the folder of the journal", path);
+    return FALSE;
 }
 
 static char *free_name(const char *path)

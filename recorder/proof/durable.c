@@ -9,16 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int sync_folder(const char *path)
-{
-    g_autofree char *folder = g_path_get_dirname(path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    return failed;
-}
-
 /* link() never replaces anything, rename() always does. */
 static int place(const char *beside, const char *path, gboolean exclusive, gboolean *lost)
 {
@@ -46,7 +36,7 @@ gboolean durable_write(const char *path, mode_t mode, const void *data, gsize by
         failed = place(beside, path, exclusive, lost);
     if (failed)
         unlink(beside);
-    else
-        failed = sync_folder(path);
+    else if (!steno_file_sync_parent(path))
+        failed = errno;
     return !failed || steno_error_set_errno(error, failed, "cannot write %s", path);
 }

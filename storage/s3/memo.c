@@ -1,9 +1,9 @@
 #include "memo.h"
 
 #include "steno/base/error.h"
+#include "steno/base/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,18 +38,6 @@ gboolean s3_memo_read(const char *path, S3Memo *memo)
     return read;
 }
 
-static gboolean sync_folder(const char *path)
-{
-    g_autofree char *folder = g_path_get_dirname(path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    gboolean synced = fd >= 0 && fsync(fd) == 0;
-    int saved_errno = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = saved_errno;
-    return synced;
-}
-
 gboolean s3_memo_write(const char *path, const S3Memo *memo, GError **error)
 {
     json_t *json =
@@ -61,7 +49,7 @@ gboolean s3_memo_write(const char *path, const S3Memo *memo, GError **error)
         text && g_file_set_contents_full(path, text, (gssize)strlen(text),
                                          G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, error);
     free(text);
-    if (written && !sync_folder(path))
+    if (written && !steno_file_sync_parent(path))
         return steno_error_set_errno(error, errno, "writing %s to disk", path);
     return written;
 }
@@ -69,5 +57,5 @@ gboolean s3_memo_write(const char *path, const S3Memo *memo, GError **error)
 void s3_memo_remove(const char *path)
 {
     if (unlink(path) == 0)
-        (void)sync_folder(path);
+        (void)steno_file_sync_parent(path);
 }

@@ -10,7 +10,9 @@
 gssize steno_file_read(int fd, void *data, gsize room);
 /* Writes all of it. FALSE with errno; some of it may have been written. Blocking. */
 gboolean steno_file_write(int fd, const void *data, gsize bytes);
-/* Writes the folder that holds path to disk: only then is a new name there. FALSE with errno. */
+/* Writes a folder to disk: only then are new names in it there. FALSE with errno. */
+gboolean steno_file_sync_folder(const char *folder);
+/* The same for the folder that holds path. */
 gboolean steno_file_sync_parent(const char *path);
 
 #endif
