@@ -35,7 +35,10 @@ def test_answers(case):
     daemon.webhooks = [{"name": "ward-7", "url": "https://127.0.0.1:9/hook", "allow_private": True}]
     daemon.api.update(rate_per_s=1000, rate_burst=2000)
     daemon.start()
+    first = daemon.ask("POST", "/v1/keys/init")  # over the socket, which alone has it
     ask = Checked(daemon)
+    ask.contract.validate("POST", "/v1/keys/init", first.status, first.body, first.headers.get("content-type"))
+    ask("POST", "/v1/keys/init", status=403)
     for path in ("/livez", "/readyz", "/version", "/openapi.json"):
         ask("GET", path, status=200, key=None)
     assert ask("GET", "/openapi.json").json == {**openapi.load(), "info": ask("GET", "/openapi.json").json["info"]}

@@ -224,6 +224,8 @@ def ask(port, path, **query):
         with urllib.request.urlopen(url, timeout=10) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as refused:
+        if refused.code == 503:  # it is starting
+            raise OSError("not ready") from refused
         return json.load(refused)
 
 
