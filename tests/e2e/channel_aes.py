@@ -10,7 +10,6 @@ import time
 
 from steno_test import aes, check, clips, media, procs, steno
 
-LIGHT = True
 SECONDS = 10
 
 
