@@ -8,6 +8,8 @@ import time
 from steno_test import check, clips, janus, procs
 from steno_test.stenod import Stenod
 
+LIGHT = True
+
 
 class NotifySocket:
     """systemd's side of sd_notify(3)."""
