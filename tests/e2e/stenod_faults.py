@@ -11,7 +11,6 @@ import shutil
 from steno_test import check, clips, janus, procs, steno
 from steno_test.stenod import ENDED, STENOD, Stenod
 
-LIGHT = True
 SHIM = os.path.join(steno.BUILD, "bin", "fault_shim.so")
 PROGRAMS = ("stenod", "steno-recorder", "steno-assemble")
 HANG = 10  # s that nothing may take longer than
