@@ -38,7 +38,8 @@ GError *verdict_of(const json_t *manifest, gboolean later, const GError *told)
 {
     const json_t *outputs = json_object_get(manifest, "outputs");
     if (json_array_size(outputs) == 0)
-        return g_error_new_literal(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED, "nothing was recorded: nobody sent");
+        return g_error_new_literal(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED,
+                                   "nothing was recorded: the capture has no sound and no picture");
     if (later || !is_sealed(outputs))
         return NULL;
     if (is(told, STENO_ERROR_NO_KEY) || is(told, STENO_ERROR_BAD_KEY))
