@@ -83,6 +83,7 @@ static gboolean run_job(Recording *recording, gboolean resume, gboolean record, 
         .event_part = row->event_part,
         .event_seq = row->event_seq,
         .started_wall_us = row->started_us,
+        .frames = (guint64)model_count(recording->model, "frames"),
     };
     recording->looking = resume;
     recording->job =

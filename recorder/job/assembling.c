@@ -243,14 +243,26 @@ static void stamp_failed(Section *section, const GError *error)
     rest(section, storing_delay_ms(error, section->attempts++));
 }
 
+/* What a recorder told of and its capture has not: not even then is anything removed. */
+static GError *nothing_came_to_disk(StenoJob *job)
+{
+    job->keep_capture = TRUE;
+    return g_error_new(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED,
+                       "nothing was recorded: %" G_GUINT64_FORMAT " frames were received, and none came to the spool "
+                       "(is its disk full, or broken?); what there is of the capture is kept in '%s'",
+                       job->frames_told, job->capture);
+}
+
 static void take_verdict(const Section *section)
 {
     StenoJob *job = section->job;
-    GError *verdict = section->of.number
-                          ? NULL
-                          : verdict_of(section->shipment->manifest, keys_job_is_later(job->spec), section->lacking);
-    if (verdict)
-        job_set_error(job, verdict);
+    g_autoptr(GError) verdict = section->of.number ? NULL
+                                                   : verdict_of(section->shipment->manifest,
+                                                                keys_job_is_later(job->spec), section->lacking);
+    if (verdict && job->frames_told > 0 && g_error_matches(verdict, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED))
+        job_set_error(job, nothing_came_to_disk(job));
+    else if (verdict)
+        job_set_error(job, g_steal_pointer(&verdict));
 }
 
 static void on_sealed(gpointer user, gpointer data)

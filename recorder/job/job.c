@@ -82,6 +82,7 @@ static StenoJob *job_new(const StenoJobSpec *spec, const StenoJobPlace *place, c
         .required = place->timestamp_required,
     };
     job->started_wall_us = place->started_wall_us;
+    job->frames_told = place->frames;
     job->capture = g_build_filename(spool, spec->id, NULL);
     job->runtime_dir = g_strdup(place->runtime_dir);
     job->keep_capture = place->keep_capture;

@@ -107,6 +107,7 @@ struct StenoJob {
     /* told.c */
     char *state;
     EventPosition told;
+    guint64 frames_told; /* by any recorder */
 
     /* record.c */
     gboolean resumed;

@@ -55,6 +55,7 @@ static void take_stats(StenoJob *job, const json_t *stats)
     gint64 announced = json_integer_value(json_object_get(stats, "announced"));
     gint64 frames = json_integer_value(json_object_get(stats, "frames"));
     job->captured |= frames > 0;
+    job->frames_told = MAX(job->frames_told, (guint64)MAX(frames, 0));
     stall_watch_stats(&job->watch, steno_clock_mono_us(), (guint64)MAX(announced, 0), (guint64)MAX(frames, 0),
                       job->paused);
 }

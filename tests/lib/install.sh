@@ -9,7 +9,7 @@ PEER_PACKAGES="janus janus-tools coturn chromium cron curl hey testssl.sh jq"
 S3_PACKAGES="radosgw ceph-mon ceph-osd ceph-common rclone awscli python3-boto3"
 PACKAGING_PACKAGES="debhelper dh-apparmor dpkg-dev fakeroot lintian rpm rpmlint mmdebstrap systemd systemd-container prometheus apparmor strace gnupg gpgv
 elfutils selinux-policy-dev semodule-utils python3-setools shellcheck"
-CLANG_PACKAGES="clang clang-14 llvm-14 libclang-rt-14-dev clang-format-14"
+CLANG_PACKAGES="clang clang-14 lld llvm-14 libclang-rt-14-dev clang-format-14"
 BENCH_PACKAGES="nginx-light gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 libgstreamer1.0-dev"
 

@@ -3,13 +3,16 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import sys
 import time
 import traceback
 
+from . import starved
 from .case import Case, Skip, Unfit
 
 ATTEMPTS = 3  # of a test whose input was spoiled
+LONGEST = 420  # s that a test may take which is not a long one
 
 
 def load(path):
@@ -36,11 +39,21 @@ def run(function, name):
         spoiled.append(f"attempt {attempt} was spoiled: {done['reason']}")
 
 
+class TooLong(BaseException):
+    """Nothing that a test may take for an answer of what it asks."""
+
+
+def on_too_long(_number, _frame):
+    raise TooLong(f"it takes longer than {LONGEST} s")
+
+
 def attempt_once(function, name, last):
     case = Case(name)
     case.last_attempt = last
     start = time.monotonic()
+    watch = starved.Watch()
     result, reason = "PASS", ""
+    signal.alarm(0 if function.__name__.startswith("long_") else LONGEST)
     try:
         function(case)
     except Skip as skip:
@@ -52,6 +65,12 @@ def attempt_once(function, name, last):
         result, reason = "FAIL", f"{error or where.line} ({os.path.basename(where.filename)}:{where.lineno})"
     except Exception:
         result, reason = "FAIL", traceback.format_exc()
+    except TooLong:
+        last, result, reason = True, "FAIL", traceback.format_exc()
+    signal.alarm(0)
+    starvation = watch.end()
+    if result == "FAIL" and starvation:
+        result, reason = result if last else "UNFIT", f"{starvation}; {reason}"
     if result == "FAIL":
         reason += f"\nleft in {case.folder}"
     try:
@@ -65,6 +84,7 @@ def attempt_once(function, name, last):
 
 def main(path, wanted):
     module = load(path)
+    signal.signal(signal.SIGALRM, on_too_long)
     for name in wanted:
         function = getattr(module, "test_" + name, None) or getattr(module, "long_" + name)
         print(json.dumps(run(function, name)), flush=True)

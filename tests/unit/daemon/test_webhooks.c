@@ -6,7 +6,9 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#define HTTP "allow_http = true; allow_private = true; timeout_s = 1; retry_first_ms = 100; "
+#define HTTP "allow_http = true; allow_private = true; retry_first_ms = 100; "
+#define PATIENT "timeout_s = 10; "  /* a busy machine is no failure */
+#define IMPATIENT "timeout_s = 2; " /* for what hangs */
 #define ONE "01A"
 
 static void start(Fixture *fixture, const char *path, const char *more)
@@ -75,7 +77,7 @@ static void a_receiver_that_fails_half_of_the_time_gets_every_event_in_order(voi
         fixture_add_recording(fixture, id, "hook");
         fixture_add_event(fixture, id, "recording.started");
     }
-    g_autofree char *secrets = g_strdup_printf("secret_file = \"%s\"; application_secret_file = \"%s\";",
+    g_autofree char *secrets = g_strdup_printf(IMPATIENT "secret_file = \"%s\"; application_secret_file = \"%s\";",
                                                fixture->secret_file, fixture->application_file);
     start(fixture, "half", secrets);
     for (guint event = 1; event < EVENTS; event++)
@@ -107,7 +109,7 @@ static void recordings_do_not_wait_for_each_other(void **state)
     fixture_add_recording(fixture, ONE, "hook");
     fixture_add_recording(fixture, "01B", "hook");
     fixture_add_event(fixture, ONE, "recording.started");
-    start(fixture, "once-hang", ""); /* the first request hangs */
+    start(fixture, "once-hang", IMPATIENT); /* the first request hangs */
     fixture_wait_for_requests(fixture, 1);
     fixture_add_event(fixture, "01B", "recording.started");
     fixture_add_event(fixture, "01B", "recording.completed");
@@ -125,7 +127,7 @@ static void nothing_runs_while_nothing_waits(void **state)
 {
     Fixture *fixture = *state;
     fixture_add_recording(fixture, ONE, "hook");
-    start(fixture, "empty", "");
+    start(fixture, "empty", PATIENT);
     fixture_add_event(fixture, ONE, "recording.started");
     fixture_wait(fixture, nothing_waits, "the event is delivered");
     fixture_settle();
@@ -169,7 +171,7 @@ static void a_crash_between_delivery_and_save_doubles_it_at_most(void **state)
     fixture_add_recording(fixture, ONE, "hook");
     fixture_add_event(fixture, ONE, "recording.started");
     fixture_add_event(fixture, ONE, "recording.completed");
-    start(fixture, "ok", "");
+    start(fixture, "ok", PATIENT);
     /* What is saved in a transaction that is rolled back was never saved. */
     assert_true(steno_journal_begin(fixture->journal, NULL));
     fixture_wait(fixture, is_delivered, "the first event is delivered");
@@ -192,7 +194,7 @@ static void a_crash_while_the_receiver_thinks_repeats_the_request(void **state)
     Fixture *fixture = *state;
     fixture_add_recording(fixture, ONE, "hook");
     fixture_add_event(fixture, ONE, "recording.started");
-    start(fixture, "once-hang", "");
+    start(fixture, "once-hang", IMPATIENT);
     fixture_wait_for_requests(fixture, 1);
     fixture_stop(fixture);
     fixture_start(fixture);
@@ -209,7 +211,7 @@ static void a_recording_that_is_forgotten_meanwhile_does_no_harm(void **state)
     fixture_add_recording(fixture, ONE, "hook");
     fixture_add_recording(fixture, "01B", "hook");
     fixture_add_event(fixture, ONE, "recording.started");
-    start(fixture, "once-hang", "");
+    start(fixture, "once-hang", IMPATIENT);
     fixture_wait_for_requests(fixture, 1);
     assert_true(steno_journal_recording_forget(fixture->journal, ONE, NULL));
     fixture_add_event(fixture, "01B", "recording.started");
@@ -231,7 +233,7 @@ static void gone_disables_until_it_is_enabled_again(void **state)
 {
     Fixture *fixture = *state;
     fixture_add_recording(fixture, ONE, "hook");
-    start(fixture, "once-gone", "");
+    start(fixture, "once-gone", PATIENT);
     fixture_add_event(fixture, ONE, "recording.started");
     fixture_wait(fixture, is_disabled, "410 disables the webhook");
     fixture_add_event(fixture, ONE, "recording.completed");
@@ -279,7 +281,7 @@ static char *failure_at(Fixture *fixture, const char *path, const char *more)
 static void redirects_are_not_followed(void **state)
 {
     Fixture *fixture = *state;
-    g_autofree char *words = failure_at(fixture, "302", "");
+    g_autofree char *words = failure_at(fixture, "302", PATIENT);
     assert_non_null(strstr(words, "redirects are not followed"));
     fixture_wait_for_requests(fixture, 3);
     json_t *requests = fixture_requests(fixture);
@@ -294,7 +296,7 @@ static void an_event_is_given_up_and_the_next_one_carries_on(void **state)
 {
     Fixture *fixture = *state;
     fixture_add_recording(fixture, ONE, "hook");
-    start(fixture, "500", "");
+    start(fixture, "500", PATIENT);
     settings_of(fixture)->give_up_s = 1; /* less than the configuration allows */
     fixture_add_event(fixture, ONE, "recording.started");
     fixture_add_event(fixture, ONE, "recording.completed");
@@ -315,7 +317,7 @@ static void retry_after_is_honoured(void **state)
     Fixture *fixture = *state;
     fixture_add_recording(fixture, ONE, "hook");
     fixture_add_event(fixture, ONE, "recording.started");
-    start(fixture, "once-later", "");
+    start(fixture, "once-later", PATIENT);
     fixture_wait(fixture, nothing_waits, "the event is delivered");
     json_t *requests = fixture_requests(fixture);
     assert_int_equal(json_array_size(requests), 2);
@@ -328,7 +330,7 @@ static void retry_after_is_honoured(void **state)
 static void retry_after_is_bounded(void **state)
 {
     Fixture *fixture = *state;
-    g_autofree char *words = failure_at(fixture, "much-later", "");
+    g_autofree char *words = failure_at(fixture, "much-later", PATIENT);
     assert_non_null(strstr(words, "429"));
     StenoJournalDelivery *row = fixture_waiting(fixture);
     gint64 delay_us = row->next_at_us - g_get_real_time();
@@ -347,7 +349,7 @@ static void an_endless_answer_is_cut_off_and_counts_by_its_status(void **state)
     Fixture *fixture = *state;
     fixture_add_recording(fixture, ONE, "hook");
     fixture_add_event(fixture, ONE, "recording.started");
-    start(fixture, "endless", "");
+    start(fixture, "endless", PATIENT);
     fixture_wait(fixture, nothing_waits, "the event is delivered");
     assert_int_equal(fixture_count(fixture), 1);
 }
@@ -355,14 +357,14 @@ static void an_endless_answer_is_cut_off_and_counts_by_its_status(void **state)
 static void half_an_answer_and_none_are_failures(void **state)
 {
     Fixture *fixture = *state;
-    g_autofree char *words = failure_at(fixture, "half-answer", "");
+    g_autofree char *words = failure_at(fixture, "half-answer", PATIENT);
     assert_non_null(strstr(words, "bytes remaining"));
 }
 
 static void a_receiver_that_hangs_is_told_so(void **state)
 {
-    g_autofree char *words = failure_at(*state, "hang", "");
-    assert_string_equal(words, "no answer within 1 s");
+    g_autofree char *words = failure_at(*state, "hang", IMPATIENT);
+    assert_string_equal(words, "no answer within 2 s");
 }
 
 static void an_endpoint_without_configuration_keeps_its_events(void **state)
@@ -370,7 +372,7 @@ static void an_endpoint_without_configuration_keeps_its_events(void **state)
     Fixture *fixture = *state;
     fixture_add_recording(fixture, ONE, "another");
     fixture_add_event(fixture, ONE, "recording.started");
-    start(fixture, "ok", "");
+    start(fixture, "ok", PATIENT);
     fixture_settle();
     g_autoptr(GPtrArray) rows = steno_journal_deliveries_waiting(fixture->journal, 2, NULL);
     assert_int_equal(rows->len, 1);
@@ -409,7 +411,7 @@ static void names_are_looked_up_and_proxies_ignored(void **state)
     fixture_add_event(fixture, ONE, "recording.started");
     g_setenv("http_proxy", "http://127.0.0.1:1", TRUE);
     g_setenv("ALL_PROXY", "http://127.0.0.1:1", TRUE);
-    fixture_configure(fixture, "url = \"http://LocalHost:%u/ok?a=b\"; " HTTP);
+    fixture_configure(fixture, "url = \"http://LocalHost:%u/ok?a=b\"; " HTTP PATIENT);
     fixture_start(fixture);
     fixture_wait(fixture, nothing_waits, "the event is delivered");
     fixture_add_event(fixture, ONE, "recording.completed");
@@ -431,7 +433,7 @@ static void a_name_that_nobody_has_fails(void **state)
     Fixture *fixture = *state;
     fixture_add_recording(fixture, ONE, "hook");
     fixture_add_event(fixture, ONE, "recording.started");
-    fixture_configure(fixture, "url = \"http://nobody.invalid:%u/ok\"; " HTTP);
+    fixture_configure(fixture, "url = \"http://nobody.invalid:%u/ok\"; " HTTP PATIENT);
     fixture_start(fixture);
     fixture_wait(fixture, has_failed, "the lookup fails");
     json_t *described = fixture_describe(fixture);
@@ -498,7 +500,7 @@ static void deliver_one(Fixture *fixture, const char *signatures)
 static void secrets_are_rotated_without_a_restart(void **state)
 {
     Fixture *fixture = *state;
-    g_autofree char *settings = g_strdup_printf("secret_file = \"%s\";", fixture->secret_file);
+    g_autofree char *settings = g_strdup_printf(PATIENT "secret_file = \"%s\";", fixture->secret_file);
     fixture_add_recording(fixture, ONE, "hook");
     write_secrets(fixture, OLD_SECRET);
     start(fixture, "ok", settings);

@@ -113,6 +113,21 @@ static void nothing_recorded_is_stored_with_its_manifest(void **state)
     world_await_done(world);
     assert_true(g_error_matches(world->error, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED));
     assert_true(world_exists(world->folder, "manifest.json"));
+    assert_null(world->kept);
+}
+
+static void frames_that_did_not_come_to_disk_keep_the_capture(void **state)
+{
+    World *world = *state;
+    world_make_capture(world);
+    world_assembler(world, "nothing\n");
+    world->place.frames = 15;
+    world_resume(world, TRUE);
+    world_await_done(world);
+    assert_true(g_error_matches(world->error, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED));
+    assert_non_null(strstr(world->error->message, "15 frames were received"));
+    assert_true(world_exists(world->folder, "manifest.json"));
+    assert_string_equal(world->kept, world->capture);
 }
 
 static void left_while_it_is_assembled_it_is_assembled_again(void **state)
@@ -214,6 +229,7 @@ int main(void)
         TEST(an_assembler_that_crashes_thrice_is_the_end),
         TEST(a_damaged_capture_is_kept),
         TEST(nothing_recorded_is_stored_with_its_manifest),
+        TEST(frames_that_did_not_come_to_disk_keep_the_capture),
         TEST(left_while_it_is_assembled_it_is_assembled_again),
         TEST(left_while_it_is_stored_it_is_stored),
         TEST(a_delivered_capture_is_verified_and_forgotten),
