@@ -3,6 +3,7 @@ import importlib.util
 import json
 import os
 import re
+import resource
 import signal
 import sys
 import time
@@ -39,6 +40,12 @@ def run(function, name):
         spoiled.append(f"attempt {attempt} was spoiled: {done['reason']}")
 
 
+def processor_s():
+    """What this process and those that it waited for have taken."""
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+
+
 class TooLong(BaseException):
     """Nothing that a test may take for an answer of what it asks."""
 
@@ -50,7 +57,7 @@ def on_too_long(_number, _frame):
 def attempt_once(function, name, last):
     case = Case(name)
     case.last_attempt = last
-    start = time.monotonic()
+    start, processor = time.monotonic(), processor_s()
     watch = starved.Watch()
     result, reason = "PASS", ""
     signal.alarm(0 if function.__name__.startswith("long_") else LONGEST)
@@ -79,7 +86,7 @@ def attempt_once(function, name, last):
         reason += "\nwhile closing: " + traceback.format_exc()
         result = "FAIL"
     return {"name": name, "result": result, "reason": reason, "figures": case.figures,
-            "seconds": round(time.monotonic() - start, 1)}
+            "seconds": round(time.monotonic() - start, 1), "processor": round(processor_s() - processor, 1)}
 
 
 def main(path, wanted):

@@ -34,12 +34,12 @@ class Sum:
         self.failed = []
         self._lock = threading.Lock()
 
-    def add(self, result, name, seconds=None, reason="", figures=()):
+    def add(self, result, name, seconds=None, reason="", figures=(), processor=None):
         if result == "SKIP" and CI:
             result, reason = "FAIL", f"skipped where nothing may be: {reason}"
         with self._lock:
             self.counts[result] += 1
-            took = f" ({seconds:.1f} s)" if seconds is not None else ""
+            took = f" ({seconds:.1f} s{'' if processor is None else f', {processor:.1f} s of processor'})" if seconds is not None else ""
             print(f"{result} {name}{took}" + (": " + reason.strip().replace("\n", "\n     ") if reason else ""), flush=True)
             for figure in figures:
                 print(f"     {figure}", flush=True)
@@ -201,7 +201,8 @@ def run_e2e(total, builds, files, prefix="test_", only=None):
             except ValueError:
                 continue
             seen.add(r["name"])
-            total.add(r["result"], f"e2e {stem}.{r['name']}", r["seconds"], r["reason"], r["figures"])
+            total.add(r["result"], f"e2e {stem}.{r['name']}", r["seconds"], r["reason"], r["figures"],
+                      r["processor"])
         process.wait()
         watchdog.cancel()
         reader.join()
