@@ -117,10 +117,11 @@ struct JanusSubscriber {
     gboolean awaits_answer;
     gboolean started, up, probing, restarted;
     guint probes;
-    gboolean asking;    /* a changed subscription is being asked for */
-    gint64 newest_mid;  /* the largest feed mid known, -1: none is a number */
-    GPtrArray *streams; /* JanusStream * */
-    json_t *first_jsep; /* the first offer, while what is not wanted of it is unsubscribed; NULL */
+    gboolean asking;      /* a changed subscription is being asked for */
+    gboolean wishes_wait; /* they changed while nothing could be asked */
+    gint64 newest_mid;    /* the largest feed mid known, -1: none is a number */
+    GPtrArray *streams;   /* JanusStream * */
+    json_t *first_jsep;   /* the first offer, while what is not wanted of it is unsubscribed; NULL */
 };
 
 void janus_subscriber_new(JanusChannel *channel, JanusParticipant *participant);

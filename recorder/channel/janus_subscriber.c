@@ -141,6 +141,13 @@ static void take_offer(JanusSubscriber *subscriber, json_t *jsep)
 
 static void on_unsubscribed(gpointer user, const JanusReply *reply);
 
+/* Those that changed while nothing could be asked. */
+static void tell_wishes(JanusSubscriber *subscriber)
+{
+    if (subscriber->wishes_wait)
+        janus_subscriber_reconcile(subscriber);
+}
+
 /* A new offer or the news that streams have changed. The subscriber may be gone when it returns. */
 static void take_update(JanusSubscriber *subscriber, json_t *data, json_t *jsep)
 {
@@ -162,6 +169,8 @@ static void take_update(JanusSubscriber *subscriber, json_t *data, json_t *jsep)
     }
     if (jsep)
         take_offer(subscriber, jsep);
+    else
+        tell_wishes(subscriber);
 }
 
 static void on_unsubscribed(gpointer user, const JanusReply *reply)
@@ -308,13 +317,16 @@ static void on_asked(gpointer user, const JanusReply *reply)
         steno_info(subscriber->channel->log, "peer %u: the subscription cannot be changed: %s", subscriber->peer,
                    reply->error->message);
         janus_streams_forget_lost(subscriber);
-    } else
+        tell_wishes(subscriber);
+    } else {
         take_update(subscriber, reply->data, reply->jsep);
+    }
 }
 
 void janus_subscriber_reconcile(JanusSubscriber *subscriber)
 {
-    json_t *request = can_ask(subscriber) ? janus_streams_next_request(subscriber) : NULL;
+    subscriber->wishes_wait = !can_ask(subscriber);
+    json_t *request = subscriber->wishes_wait ? NULL : janus_streams_next_request(subscriber);
     if (!request)
         return;
     subscriber->asking = TRUE;
@@ -327,7 +339,9 @@ static void on_probed(gpointer user, const JanusReply *reply)
 {
     JanusSubscriber *subscriber = user;
     subscriber->probing = FALSE;
-    if (!reply->error)
+    if (reply->error)
+        tell_wishes(subscriber);
+    else
         take_update(subscriber, reply->data, reply->jsep);
 }
 

@@ -256,9 +256,9 @@ static GError *nothing_came_to_disk(StenoJob *job)
 static void take_verdict(const Section *section)
 {
     StenoJob *job = section->job;
-    g_autoptr(GError) verdict = section->of.number ? NULL
-                                                   : verdict_of(section->shipment->manifest,
-                                                                keys_job_is_later(job->spec), section->lacking);
+    g_autoptr(GError) verdict =
+        section->of.number ? NULL
+                           : verdict_of(section->shipment->manifest, keys_job_is_later(job->spec), section->lacking);
     if (verdict && job->frames_told > 0 && g_error_matches(verdict, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED))
         job_set_error(job, nothing_came_to_disk(job));
     else if (verdict)

@@ -66,12 +66,11 @@ def run(case, box, name, text):
 
 def test_blocks(case):
     deb = packages.deb()
-    box = machine.Machine(case)  # from now on no other test has one
+    box = machine.Machine(case).boot()  # from now on no other test has one
     for port in PORTS:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 raise Skip(f"something listens on port {port}, which docs/OPERATIONS.md names")
-    box.boot()
     box.put(deb, f"/root/{os.path.basename(deb)}")
     operations, compliance = of("OPERATIONS", "sh"), of("COMPLIANCE", "sh")
     # Their configuration makes Janus' secret: after it there must be the Janus.

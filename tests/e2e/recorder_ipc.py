@@ -528,6 +528,22 @@ def test_pushed(case):
     assert dropped - zero - 1.2 < pictures[-1][0] < dropped - zero + 0.15, f"{pictures[-1]}, dropped {dropped - zero}"
 
 
+def test_wishes_that_change_while_it_asks(case):
+    """Each change falls into some request of the recorder's: the last one counts."""
+    server = case.janus().start()
+    recorder = Recorder(case, server, max_idle_s=0)
+    publish(case, server, "Ada")
+    both = [("Ada", "audio"), ("Ada", "video")]
+    flowing(recorder, 2, both)
+    for wanted, there in ((["none"], both[:1]), ([], both)):
+        end = time.monotonic() + 4  # it looks for new streams once a second
+        while time.monotonic() < end:
+            for subscribe_video in (["none"], [], wanted):
+                update(recorder, subscribe_video=subscribe_video)
+        flowing(recorder, len(there), there)
+    recorder.stop()
+
+
 def test_max_height(case):
     """Of simulcast the highest layer that is not above the ceiling; changed while it runs. At this size Chromium sends two
     layers of the three."""
