@@ -6,7 +6,7 @@ import urllib.parse
 from steno_test import clips, janus, openapi, procs
 from steno_test.stenod import Stenod
 
-LIGHT = True
+LIGHT = 10
 
 
 class Checked:

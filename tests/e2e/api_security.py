@@ -13,6 +13,8 @@ from steno_test import clips, janus, procs, steno
 from steno_test.case import Unfit
 from steno_test.stenod import Stenod
 
+LIGHT = 60
+ALONE = "idle_connections flood"
 ROLES = ("nobody", "viewer", "operator", "admin")
 HEADERS = {"strict-transport-security": "max-age=", "content-security-policy": "default-src 'none'",
            "x-content-type-options": "nosniff", "cache-control": ""}

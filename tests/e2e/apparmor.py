@@ -14,7 +14,7 @@ from steno_test import apparmor, check, clips, janus, procs, steno
 from steno_test.case import Skip
 from steno_test.stenod import STENOD, Stenod
 
-LIGHT = True
+LIGHT = 15
 PROFILE = os.path.join(steno.TOP, "conf", "apparmor.d", "usr.sbin.stenod")
 CALLS = ("execve,open,openat,openat2,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,"
          "symlinkat,mknod,mknodat,truncate,ftruncate,chmod,fchmod,fchmodat,chown,fchown,fchownat,lchown,utimensat,socket,bind,"

@@ -10,6 +10,7 @@ import time
 
 from steno_test import aes, check, clips, media, procs, steno
 
+LIGHT = 400
 SECONDS = 10
 
 

@@ -9,7 +9,7 @@ import time
 from steno_test import check, janus, media, procs, proxy, steno
 from steno_test.case import Skip
 
-LIGHT = True
+LIGHT = 170
 QUICK = ("--reconnect-seconds", "2", "--max-idle", "4", "--max-duration", "30")
 
 

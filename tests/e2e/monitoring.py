@@ -14,7 +14,7 @@ import yaml
 
 from steno_test import procs, steno, stenod
 
-LIGHT = True
+LIGHT = 25
 
 RULES = os.path.join(steno.TOP, "conf", "prometheus", "steno.rules.yml")
 DASHBOARD = os.path.join(steno.TOP, "conf", "grafana", "steno.json")

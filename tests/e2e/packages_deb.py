@@ -7,7 +7,7 @@ import subprocess
 
 from steno_test import machine, packages, steno
 
-LIGHT = True
+LIGHT = 90
 NOBODY = 65534
 STATE = "/var/lib/steno"
 

@@ -6,7 +6,7 @@ import subprocess
 
 from steno_test import check, readme, steno
 
-LIGHT = True
+LIGHT = 30
 
 
 def test_two_commands(case):

@@ -10,7 +10,7 @@ import time
 
 from steno_test import check, janus, media, procs, steno
 
-LIGHT = True
+LIGHT = 190
 ID = "01TESTRECORDER0000000000"
 # What a viewer does not notice (ITU-R BT.1359: 45 ms early).
 OFFSET_MAX = 0.045

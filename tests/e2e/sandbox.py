@@ -11,7 +11,7 @@ import subprocess
 
 from steno_test import check, clips, procs, steno
 
-LIGHT = True
+LIGHT = 10
 SHIM = os.path.join(steno.BUILD, "bin", "probe_shim.so")
 ACTS = ("read", "create", "system-file", "run", "internet-socket", "unix-socket")
 FILES = {act: errno.EACCES for act in ("read", "create", "system-file")}

@@ -9,7 +9,7 @@ from steno_test.planted import files, key_spellings, processes, search, spelling
 from steno_test.receiver import SECRET, Receiver
 from steno_test.stenod import Stenod
 
-LIGHT = True
+LIGHT = 20
 TOKEN_SECRET = "planted-token-secret-5f1c9e"
 API_SECRET = "planted-api-secret-77ab03"
 DESCRIPTION = "planted-descriptor-31d2"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from steno_test import steno
 from steno_test.case import Skip
 
-LIGHT = True
+LIGHT = 5
 SEED = 20261122
 REQUESTS = 1000  # by header, and as many by query
 PRINTABLE = "".join(map(chr, range(0x20, 0x7f)))

@@ -6,7 +6,7 @@ import time
 
 from steno_test import janus
 
-LIGHT = True
+LIGHT = 40
 
 
 class Watch:

@@ -8,7 +8,7 @@ import time
 from steno_test import clips, janus, procs, steno
 from steno_test.stenod import Stenod
 
-LIGHT = True
+LIGHT = 25
 START = ["start", "--app", "clinic", "--platform", "janus-1", "--channel", str(janus.ROOM)]
 
 

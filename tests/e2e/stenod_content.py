@@ -9,7 +9,7 @@ from steno_test.planted import files, processes, search, spellings
 from steno_test.receiver import SECRET, Receiver
 from steno_test.stenod import Stenod
 
-LIGHT = True
+LIGHT = 80
 SECONDS = 10
 SERVICE_SECRET = "whsec_" + aes.b64(b"planted service secret, 32 bytes")
 VAULT_TOKEN = "planted-vault-token-0be2"

@@ -8,7 +8,7 @@ import time
 from steno_test import check, clips, janus, procs
 from steno_test.stenod import Stenod
 
-LIGHT = True
+LIGHT = 100
 
 
 class NotifySocket:

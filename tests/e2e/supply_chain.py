@@ -14,7 +14,7 @@ import urllib.parse
 from steno_test import packages, steno
 from steno_test.case import Skip
 
-LIGHT = True
+LIGHT = 15
 SBOM = os.path.join(steno.TOP, "packaging", "sbom")
 SIGN = os.path.join(steno.TOP, "packaging", "sign")
 SCHEMAS = os.path.join(steno.TOP, "tests", "vectors", "cyclonedx")

@@ -12,7 +12,7 @@ import time
 from steno_test import check, clips, janus, procs, steno
 from steno_test.stenod import STENOD, Stenod
 
-LIGHT = True
+LIGHT = 15
 JOURNALS = os.path.join(steno.TOP, "tests", "vectors", "journals")
 REFUSE = os.path.join(steno.TOP, "packaging", "refuse-downgrade")
 KNOWN = int(subprocess.run(["sed", "-n", "s/^#define STENO_JOURNAL_VERSION //p",

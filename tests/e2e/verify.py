@@ -11,7 +11,7 @@ import subprocess
 
 from steno_test import captures, s3, steno
 
-LIGHT = True
+LIGHT = 10
 ACCESS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 CODES = steno.exit_codes()
 

@@ -175,49 +175,62 @@ def e2e_files():
     return [os.path.join(folder, f) for f in sorted(os.listdir(folder)) if f.endswith(".py")] if os.path.isdir(folder) else []
 
 
+def _run_e2e_file(total, path, wanted, env, most_s):
+    """The tests of one file, in a process of their own."""
+    stem, seen, errors = os.path.basename(path)[:-3], set(), []
+    if not wanted:
+        return
+    process = subprocess.Popen([sys.executable, "-m", "steno_test.e2e", path, *wanted], env=env, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    reader = threading.Thread(target=lambda: errors.append(process.stderr.read()))
+    reader.start()
+    watchdog = threading.Timer(most_s, process.kill)
+    watchdog.start()
+    for line in process.stdout:
+        try:
+            r = json.loads(line)
+        except ValueError:
+            continue
+        seen.add(r["name"])
+        total.add(r["result"], f"e2e {stem}.{r['name']}", r["seconds"], r["reason"], r["figures"], r["processor"])
+    process.wait()
+    watchdog.cancel()
+    reader.join()
+    for name in wanted:
+        if name not in seen:
+            total.add("FAIL", f"e2e {stem}.{name}", reason="did not run to its end: " + _tail(errors[0], 15))
+
+
+def _how(path):
+    """(LIGHT, ALONE) of an end-to-end file."""
+    with open(path) as f:
+        text = f.read()
+    seconds, apart = re.search(r"^LIGHT = (\d+)$", text, re.M), re.search(r'^ALONE = "(.*)"$', text, re.M)
+    return int(seconds.group(1)) if seconds else 0, apart.group(1).split() if apart else []
+
+
 def run_e2e(total, builds, files, prefix="test_", only=None):
-    """Files that say LIGHT = True go two at a time, the others, which measure, alone."""
+    """
+    Files that say LIGHT = SECONDS (about what they take) wait more than they compute, and measure nothing that others
+    beside them would spoil, but for what they say in ALONE = "NAME NAME…": they go some at a time, the longest first.
+    The others go alone.
+    """
     folder = builds.get("release", "bin/")
     if not folder:
         return
     env = {**os.environ, "STENO_BUILD": folder, "PYTHONPATH": os.path.join(TOP, "tests", "lib")}
-
-    def one(path):
-        stem = os.path.basename(path)[:-3]
-        wanted = [n for n in e2e.names(path, prefix) if only is None or n == only]
-        seen = set()
-        if not wanted:
-            return
-        process = subprocess.Popen([sys.executable, "-m", "steno_test.e2e", path, *wanted], env=env, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        errors = []
-        reader = threading.Thread(target=lambda: errors.append(process.stderr.read()))
-        reader.start()
-        watchdog = threading.Timer(4 * 3600 if prefix == "long_" else 1200, process.kill)
-        watchdog.start()
-        for line in process.stdout:
-            try:
-                r = json.loads(line)
-            except ValueError:
-                continue
-            seen.add(r["name"])
-            total.add(r["result"], f"e2e {stem}.{r['name']}", r["seconds"], r["reason"], r["figures"],
-                      r["processor"])
-        process.wait()
-        watchdog.cancel()
-        reader.join()
-        for name in wanted:
-            if name not in seen:
-                total.add("FAIL", f"e2e {stem}.{name}", reason="did not run to its end: " + _tail(errors[0], 15))
-
-    def light(path):
-        with open(path) as f:
-            return re.search(r"^LIGHT = True", f.read(), re.M) is not None
-    with concurrent.futures.ThreadPoolExecutor(int(JOBS)) as pool:
-        list(pool.map(one, [f for f in files if light(f)]))
+    most_s = 4 * 3600 if prefix == "long_" else 1200
+    beside, alone = [], []
     for path in files:
-        if not light(path):
-            one(path)
+        seconds, apart = _how(path)
+        names = [n for n in e2e.names(path, prefix) if only is None or n == only]
+        if seconds:
+            beside.append((seconds, path, [n for n in names if n not in apart]))
+        alone.append((path, [n for n in names if not seconds or n in apart]))
+    with concurrent.futures.ThreadPoolExecutor(int(JOBS) + 1) as pool:
+        list(pool.map(lambda work: _run_e2e_file(total, *work[1:], env, most_s), sorted(beside, reverse=True)))
+    for path, names in alone:
+        _run_e2e_file(total, path, names, env, most_s)
 
 
 def benches():
