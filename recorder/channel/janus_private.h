@@ -115,13 +115,16 @@ struct JanusSubscriber {
     guint32 peer;                  /* 0: no offer yet */
     StenoSdp *offer;
     gboolean awaits_answer;
-    gboolean started, up, probing, restarted;
+    gboolean started; /* Janus has our last answer */
+    gboolean up, probing, restarted;
     guint probes;
-    gboolean asking;      /* a changed subscription is being asked for */
-    gboolean wishes_wait; /* they changed while nothing could be asked */
-    gint64 newest_mid;    /* the largest feed mid known, -1: none is a number */
-    GPtrArray *streams;   /* JanusStream * */
-    json_t *first_jsep;   /* the first offer, while what is not wanted of it is unsubscribed; NULL */
+    gboolean asking;               /* a changed subscription is being asked for */
+    gboolean wishes_wait;          /* they changed while nothing could be asked */
+    gint64 updating_until_mono_us; /* what was asked for comes with the next offer, or by then never */
+    gint64 newest_mid;             /* the largest feed mid known, -1: none is a number */
+    GPtrArray *streams;            /* JanusStream * */
+    char *duplicate;               /* the mid of a second subscription of a stream, while it is unsubscribed; NULL */
+    json_t *first_jsep;            /* the first offer, while what is not wanted of it is unsubscribed; NULL */
 };
 
 void janus_subscriber_new(JanusChannel *channel, JanusParticipant *participant);
@@ -142,7 +145,7 @@ void janus_stream_free(gpointer stream);
 gboolean janus_wants(const JanusChannel *channel, const JanusParticipant *participant, gboolean video);
 /*
  * Reads the streams of an "attached" or "updated" event. Returns how many are active. *duplicate is the mid of a stream
- * that carries the same as an earlier one, or stays as it is.
+ * that carries the same as an earlier one, or stays as it is. subscriber->duplicate is passed over.
  */
 guint janus_streams_read(JanusSubscriber *subscriber, const json_t *list, const char **duplicate);
 /* {"feed": …}, of one stream or (NULL) of all, in the first size to be asked for. */

@@ -59,7 +59,8 @@ static gboolean take_stream(JanusSubscriber *subscriber, const json_t *listed, c
     if (!stream)
         stream = add_stream(subscriber, feed_mid);
     stream->active = TRUE;
-    stream->given_up = FALSE;
+    if (!subscriber->asking) /* else the list may be older than what was asked for */
+        stream->given_up = FALSE;
     stream->video = g_strcmp0(json_string_value(json_object_get(listed, "type")), "video") == 0;
     g_free(stream->mid);
     stream->mid = g_strdup(mid ? mid : "");
@@ -77,9 +78,12 @@ guint janus_streams_read(JanusSubscriber *subscriber, const json_t *list, const 
         if (!json_is_true(json_object_get(listed, "active")))
             continue;
         active++;
+        const char *mid = json_string_value(json_object_get(listed, "mid"));
         const char *feed_mid = json_string_value(json_object_get(listed, "feed_mid"));
+        if (subscriber->duplicate && g_strcmp0(mid, subscriber->duplicate) == 0)
+            continue;
         if (feed_mid && !take_stream(subscriber, listed, feed_mid))
-            *duplicate = json_string_value(json_object_get(listed, "mid"));
+            *duplicate = mid;
     }
     janus_streams_forget_lost(subscriber);
     return active;

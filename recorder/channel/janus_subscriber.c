@@ -11,6 +11,7 @@
 
 #define FAILURE_FIRST_MS 250
 #define NOTHING_TO_RECORD_RETRY_US (10 * G_USEC_PER_SEC)
+#define UPDATING_MAX_US (5 * G_USEC_PER_SEC)
 
 void janus_subscriber_free(JanusSubscriber *subscriber)
 {
@@ -19,6 +20,7 @@ void janus_subscriber_free(JanusSubscriber *subscriber)
     g_clear_pointer(&subscriber->offer, steno_sdp_free);
     g_ptr_array_unref(subscriber->streams);
     json_decref(subscriber->first_jsep);
+    g_free(subscriber->duplicate);
     g_free(subscriber);
 }
 
@@ -155,6 +157,13 @@ static void take_update(JanusSubscriber *subscriber, json_t *data, json_t *jsep)
     JanusParticipant *participant = subscriber->participant;
     const json_t *streams = json_object_get(data, "streams");
     const char *duplicate = NULL;
+    /* It was taken, and is told with the next offer, behind an answer to the one before. */
+    if (g_strcmp0(json_string_value(json_object_get(data, "videoroom")), "updating") == 0) {
+        subscriber->updating_until_mono_us = steno_clock_mono_us() + UPDATING_MAX_US;
+        return;
+    }
+    if (json_is_array(streams))
+        subscriber->updating_until_mono_us = 0;
     if (json_is_array(streams) && janus_streams_read(subscriber, streams, &duplicate) == 0) {
         /* It stopped publishing, or sends nothing that is wanted. What comes then is a new PeerConnection. */
         if (subscriber->streams->len > 0)
@@ -163,7 +172,8 @@ static void take_update(JanusSubscriber *subscriber, json_t *data, json_t *jsep)
         return;
     }
     note_mids(subscriber);
-    if (duplicate) {
+    if (duplicate && !subscriber->duplicate) {
+        subscriber->duplicate = g_strdup(duplicate);
         json_t *body = json_pack("{s:s, s:[{s:s}]}", "request", "unsubscribe", "streams", "sub_mid", duplicate);
         janus_api_message(channel->api, subscriber->handle, body, NULL, on_unsubscribed, subscriber);
     }
@@ -176,10 +186,13 @@ static void take_update(JanusSubscriber *subscriber, json_t *data, json_t *jsep)
 static void on_unsubscribed(gpointer user, const JanusReply *reply)
 {
     JanusSubscriber *subscriber = user;
-    if (reply->error)
+    g_clear_pointer(&subscriber->duplicate, g_free);
+    if (reply->error) {
         steno_debug(subscriber->channel->log, "peer %u: %s", subscriber->peer, reply->error->message);
-    else
+        tell_wishes(subscriber);
+    } else {
         take_update(subscriber, reply->data, reply->jsep);
+    }
 }
 
 /* ---- subscribing ------------------------------------------------------------------------------------------------- */
@@ -294,7 +307,7 @@ void janus_subscriber_answer(JanusSubscriber *subscriber, const StenoTransportLo
     JanusChannel *channel = subscriber->channel;
     if (!channel->api || !subscriber->awaits_answer)
         return;
-    subscriber->awaits_answer = FALSE;
+    subscriber->awaits_answer = subscriber->started = FALSE;
     g_autofree char *sdp = steno_sdp_answer(subscriber->offer, local);
     json_t *jsep = json_pack("{s:s, s:s, s:b}", "type", "answer", "sdp", sdp, "trickle", 0);
     janus_api_message(channel->api, subscriber->handle, json_pack("{s:s}", "request", "start"), jsep, on_started,
@@ -306,7 +319,8 @@ void janus_subscriber_answer(JanusSubscriber *subscriber, const StenoTransportLo
 static gboolean can_ask(const JanusSubscriber *subscriber)
 {
     return subscriber->participant && subscriber->channel->api && subscriber->started && !subscriber->awaits_answer &&
-           !subscriber->probing && !subscriber->asking;
+           !subscriber->probing && !subscriber->asking && !subscriber->duplicate &&
+           steno_clock_mono_us() >= subscriber->updating_until_mono_us;
 }
 
 static void on_asked(gpointer user, const JanusReply *reply)
@@ -353,6 +367,7 @@ static void on_probed(gpointer user, const JanusReply *reply)
 void janus_subscriber_probe(JanusSubscriber *subscriber)
 {
     JanusChannel *channel = subscriber->channel;
+    tell_wishes(subscriber);
     if (!can_ask(subscriber) || subscriber->newest_mid < 0)
         return;
     guint count = subscriber->probes++;

@@ -112,6 +112,21 @@ static void what_is_not_wanted_is_given_up_and_taken_up_again(void **state)
     asks(fixture, "");
 }
 
+static void a_duplicate_that_goes_takes_nothing_with_it(void **state)
+{
+    Fixture *fixture = *state;
+    assert_int_equal(listed(fixture, "0:0:audio 1:1:video 2:1:video"), 3);
+    fixture->subscriber.duplicate = (char *)"2"; /* it is unsubscribed */
+    wants(fixture, NULL, "Bob");
+    asks(fixture, "unsubscribe 1");
+    assert_int_equal(listed(fixture, "0:0:audio 1:-:video 2:1:video"), 2);
+    asks(fixture, "");
+    fixture->subscriber.duplicate = NULL;
+    assert_int_equal(listed(fixture, "0:0:audio 1:-:video 2:-:video"), 1);
+    wants(fixture, NULL, NULL);
+    asks(fixture, "subscribe 1/2");
+}
+
 static StenoSdp *offer(const char *text)
 {
     GError *error = NULL;
@@ -229,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(what_is_not_wanted_is_given_up_and_taken_up_again),
+        TEST(a_duplicate_that_goes_takes_nothing_with_it),
         TEST(what_slept_in_an_answer_is_woken_up),
         TEST(the_highest_layer_below_the_ceiling),
         TEST(other_numbers_of_layers_and_other_orders),
