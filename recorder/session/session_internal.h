@@ -378,6 +378,13 @@ json_t *session_telling_flush(StenoSession *session);
 
 /* session.c */
 void session_heard_format(StenoSession *session, const json_t *event);
+
+/* parts.c */
+/* Opens the part of the capture that is next, unless one is open. STORAGE_*. */
+gboolean session_part_begin(StenoSession *session, GError **error);
+/* Closes every peer, and with them the part. FALSE with the first fault of its files. */
+gboolean session_part_end(StenoSession *session, GError **error);
+/* The first call counts; the error is copied. */
 void session_end(StenoSession *session, const char *reason, const GError *error);
 
 /* keys.c: content keys, from their source to the network thread. */
