@@ -11,6 +11,15 @@ function(unit_test NAME)
   set_tests_properties(${NAME} PROPERTIES TIMEOUT 120)
 endfunction()
 
+# shipped_test(NAME TARGET): a test that sees more of what is shipped than of a build with sanitizers. CI runs it in both.
+function(shipped_test NAME TARGET)
+  set_tests_properties(${NAME} PROPERTIES LABELS shipped)
+  if(NOT TARGET shipped_tests)
+    add_custom_target(shipped_tests)
+  endif()
+  add_dependencies(shipped_tests ${TARGET})
+endfunction()
+
 # fuzz_target(NAME SOURCES … ROOMS … [CORPUS folder]): LLVMFuzzerTestOneInput. With STENO_FUZZ a libFuzzer program
 # `fuzz_NAME`; always a replay of its corpus as a unit test `replay_NAME`.
 function(fuzz_target NAME)

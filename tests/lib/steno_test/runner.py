@@ -18,10 +18,10 @@ RESULTS = os.path.join(TOP, "tests", "results")
 JOBS = str(min(2, os.cpu_count() or 1))
 CI = os.environ.get("CI") == "true"
 
-PARTS = {"asan": "unit tests and corpora, with ASan and UBSan", "fuzz-short": "each fuzzer for 2 s",
-         "e2e": "real Janus, real Chromium, the real command", "unit": "unit tests and corpora, optimised",
+PARTS = {"asan": "unit tests and corpora, with ASan and UBSan", "shipped": "those of them that see more without",
+         "fuzz-short": "each fuzzer for 2 s", "e2e": "real Janus, real Chromium, the real command", "unit": "unit tests and corpora, optimised",
          "fuzz": "each fuzzer for 60 s, with its speed", "bench": "density, join time, the API", "long": "hundreds of kills"}
-DEFAULT = ["asan", "fuzz-short", "e2e"]
+DEFAULT = ["asan", "shipped", "fuzz-short", "e2e"]
 NEEDS = {"asan": "clang", "fuzz-short": "clang", "fuzz": "clang", "e2e": "peers", "long": "peers", "bench": "peers benches"}
 FUZZ_EXECS_MIN = 1000  # a second, each fuzzer
 
@@ -105,12 +105,12 @@ def _again(folder, part, name):
     return cases[0] if cases else None
 
 
-def run_ctest(total, builds, preset, part, pattern=None):
-    folder = builds.get(preset)
+def run_ctest(total, builds, preset, part, pattern=None, targets=""):
+    folder = builds.get(preset, targets)
     if not folder:
         return 0
     # Some wait more than they compute.
-    argv = ["-j", str(2 * int(JOBS)), *(["-R", pattern] if pattern else [])]
+    argv = ["-j", str(2 * int(JOBS)), *(["-R", pattern] if pattern else []), *(["-L", part] if targets else [])]
     cases, words = _ctest(folder, os.path.join(RESULTS, f"{part}.xml"), *argv)
     if words:
         total.add("FAIL", part, reason=words)
@@ -258,6 +258,8 @@ def run_part(total, builds, part):
         run_ctest(total, builds, "release", "unit")
     elif part == "asan":
         run_ctest(total, builds, "asan", "asan")
+    elif part == "shipped":
+        run_ctest(total, builds, "release", "shipped", targets="shipped_")
     elif part in ("fuzz", "fuzz-short"):
         run_fuzz(total, builds, part)
     elif part == "e2e":
