@@ -157,12 +157,10 @@ static void take_update(JanusSubscriber *subscriber, json_t *data, json_t *jsep)
     JanusParticipant *participant = subscriber->participant;
     const json_t *streams = json_object_get(data, "streams");
     const char *duplicate = NULL;
-    /* It was taken, and is told with the next offer, behind an answer to the one before. */
-    if (g_strcmp0(json_string_value(json_object_get(data, "videoroom")), "updating") == 0) {
+    /* What was asked for was taken, and is told with the next offer, behind our answer to this one. */
+    if (g_strcmp0(json_string_value(json_object_get(data, "videoroom")), "updating") == 0)
         subscriber->updating_until_mono_us = steno_clock_mono_us() + UPDATING_MAX_US;
-        return;
-    }
-    if (json_is_array(streams))
+    else if (json_is_array(streams))
         subscriber->updating_until_mono_us = 0;
     if (json_is_array(streams) && janus_streams_read(subscriber, streams, &duplicate) == 0) {
         /* It stopped publishing, or sends nothing that is wanted. What comes then is a new PeerConnection. */

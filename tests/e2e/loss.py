@@ -5,6 +5,7 @@ import time
 
 from steno_test import check, janus
 
+LIGHT = 150
 SECONDS = 60
 # Janus keeps nothing to send again before it knows the round trip time from our first report with a sender report's
 # time in it, and takes a round trip of under 1 ms, as on loopback, for unknown: what is lost before can't be had again.
