@@ -13,7 +13,7 @@ from . import starved
 from .case import Case, Skip, Unfit
 
 ATTEMPTS = 3  # of a test whose input was spoiled
-LONGEST = 420  # s that a test may take which is not a long one
+LONGEST = 900  # s that a test may take which is not a long one, with its waiting for packages and machines
 
 
 def load(path):

@@ -219,7 +219,7 @@ def run_e2e(total, builds, files, prefix="test_", only=None):
     if not folder:
         return
     env = {**os.environ, "STENO_BUILD": folder, "PYTHONPATH": os.path.join(TOP, "tests", "lib")}
-    most_s = 4 * 3600 if prefix == "long_" else 1200
+    most_s = 4 * 3600 if prefix == "long_" else 2400
     beside, alone = [], []
     for path in files:
         seconds, apart = _how(path)
