@@ -11,7 +11,7 @@ import subprocess
 from steno_test import e2e, machine, packages, readme, runner, steno
 from steno_test.case import Skip
 
-LIGHT = 130
+LIGHT = 70
 
 DOCS = os.path.join(steno.TOP, "docs")
 NAMES = ("OPERATIONS", "SECURITY", "COMPLIANCE")

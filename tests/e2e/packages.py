@@ -9,7 +9,7 @@ import re
 
 from steno_test import check, clips, machine, packages, procs, readme
 
-LIGHT = 260
+LIGHT = 300
 NEXT = "0.1.0+next1"
 STATE = "/var/lib/steno"
 SAFE = 1.5  # the highest exposure of the unit that may be

@@ -12,7 +12,7 @@ import subprocess
 import setools
 from steno_test import machine, packages, procs, steno
 
-LIGHT = 60
+LIGHT = 160
 NEXT = "0.1.0+next1"
 RPM = os.path.join(steno.TOP, "packaging", "rpm")
 SELINUX = os.path.join(steno.TOP, "packaging", "selinux")

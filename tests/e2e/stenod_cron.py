@@ -10,7 +10,7 @@ from steno_test import check, clips, janus, procs, steno
 from steno_test.case import Skip
 from steno_test.stenod import Stenod
 
-LIGHT = 180
+LIGHT = 210
 MINUTES = 3
 
 
