@@ -74,7 +74,7 @@ typedef struct {
     guint stall_s;         /* announced media, none captured for so long: the recorder is started anew; 0: never */
     guint event_part, event_seq; /* resume: events up to this one are known */
     gint64 started_wall_us;      /* resume: the recording's zero as far as it is known; 0: it is not */
-    guint64 frames;              /* resume: recorders told of so many */
+    guint64 frames;              /* resume: as many as recorders told of; with some, a capture without media is kept */
 } StenoJobPlace;
 
 /* In the default main context. STORAGE_* when the spool, or the root of a local store that is the only one, can't be

@@ -243,26 +243,29 @@ static void stamp_failed(Section *section, const GError *error)
     rest(section, storing_delay_ms(error, section->attempts++));
 }
 
-/* What a recorder told of and its capture has not: not even then is anything removed. */
-static GError *nothing_came_to_disk(StenoJob *job)
+static gboolean was_received(const StenoJob *job, const GError *verdict)
 {
-    job->keep_capture = TRUE;
-    return g_error_new(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED,
-                       "nothing was recorded: %" G_GUINT64_FORMAT " frames were received, and none came to the spool "
-                       "(is its disk full, or broken?); what there is of the capture is kept in '%s'",
-                       job->frames_told, job->capture);
+    return job->frames_told > 0 && g_error_matches(verdict, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED);
 }
 
 static void take_verdict(const Section *section)
 {
     StenoJob *job = section->job;
-    g_autoptr(GError) verdict =
-        section->of.number ? NULL
-                           : verdict_of(section->shipment->manifest, keys_job_is_later(job->spec), section->lacking);
-    if (verdict && job->frames_told > 0 && g_error_matches(verdict, STENO_ERROR, STENO_ERROR_NOTHING_RECORDED))
-        job_set_error(job, nothing_came_to_disk(job));
-    else if (verdict)
-        job_set_error(job, g_steal_pointer(&verdict));
+    GError *verdict = section->of.number
+                          ? NULL
+                          : verdict_of(section->shipment->manifest, keys_job_is_later(job->spec), section->lacking);
+    if (!verdict)
+        return;
+    if (was_received(job, verdict)) {
+        /* Somebody should look at it: nothing is removed. */
+        job->keep_capture = TRUE;
+        g_error_free(verdict);
+        verdict = g_error_new(STENO_ERROR, STENO_ERROR_NOTHING_RECORDED,
+                              "nothing was recorded: %" G_GUINT64_FORMAT " frames were received, but the capture has "
+                              "none that can be played (was its disk full, or broken?); it is kept in '%s'",
+                              job->frames_told, job->capture);
+    }
+    job_set_error(job, verdict);
 }
 
 static void on_sealed(gpointer user, gpointer data)

@@ -76,7 +76,7 @@ def attempt_once(function, name, last):
         last, result, reason = True, "FAIL", traceback.format_exc()
     signal.alarm(0)
     starvation = watch.end()
-    if result == "FAIL" and starvation:
+    if result == "FAIL" and starved.excuses(starvation, reason):
         result, reason = result if last else "UNFIT", f"{starvation}; {reason}"
     if result == "FAIL":
         reason += f"\nleft in {case.folder}"

@@ -54,7 +54,7 @@ SIGNED = re.compile(rb"\d{10}(,|%2[Cc])janus[\w.,%=-]*(:|%3[Aa])[A-Za-z0-9+/%]{2
 def search(places, wanted):
     found = []
     for where, data in places:
-        found += [f"{what} in {where}" for what, forms in wanted.items() if any(form in data for form in forms)]
+        found += [f"leaked: {what} in {where}" for what, forms in wanted.items() if any(form in data for form in forms)]
         if SIGNED.search(data):
-            found.append(f"a signed token in {where}")
+            found.append(f"leaked: a signed token in {where}")
     return found

@@ -11,7 +11,7 @@ import threading
 import time
 import xml.etree.ElementTree as ElementTree
 
-from . import e2e
+from . import e2e, starved
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
 RESULTS = os.path.join(TOP, "tests", "results")
@@ -92,6 +92,8 @@ def _targets(folder, part):
 def _ctest(folder, report, *arguments):
     """The test cases of its report, or what it said instead of one."""
     env = {**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1", "G_SLICE": "always-malloc"}
+    if os.path.exists(report):
+        os.unlink(report)
     done = subprocess.run(["ctest", "--test-dir", folder, "--output-junit", report, "--no-tests=ignore", *arguments],
                           env=env, capture_output=True, text=True)
     if not os.path.exists(report):
@@ -100,7 +102,7 @@ def _ctest(folder, report, *arguments):
 
 
 def _again(folder, part, name):
-    """A test that failed beside others has one attempt more, alone."""
+    """A test that failed while the machine stood still has one attempt more, alone."""
     cases, _ = _ctest(folder, os.path.join(RESULTS, f"{part}-again.xml"), "-R", f"^{re.escape(name)}$")
     return cases[0] if cases else None
 
@@ -111,14 +113,16 @@ def run_ctest(total, builds, preset, part, pattern=None, targets=""):
         return 0
     # Some wait more than they compute.
     argv = ["-j", str(2 * int(JOBS)), *(["-R", pattern] if pattern else []), *(["-L", part] if targets else [])]
+    watch = starved.Watch()
     cases, words = _ctest(folder, os.path.join(RESULTS, f"{part}.xml"), *argv)
+    starvation = watch.end()
     if words:
         total.add("FAIL", part, reason=words)
         return 1
     for test in cases:
-        figures = []
-        if test.get("status") == "fail" and len(cases) > 1:
-            figures = ["attempt 1, beside others, failed: " + _tail(test.findtext("system-out") or "")]
+        figures, output = [], test.findtext("system-out") or ""
+        if test.get("status") == "fail" and starved.excuses(starvation, output):
+            figures = [f"attempt 1 was spoiled: {starvation}; {_tail(output)}"]
             test = _again(folder, part, test.get("name")) or test
         status = test.get("status")
         result = {"run": "PASS", "fail": "FAIL"}.get(status, "SKIP")

@@ -1,10 +1,18 @@
 """How much of the processor a test was given: a machine that stands still breaks what measures time."""
+import re
 import threading
 import time
 
 TICK = 0.02  # s
 STOOD_STILL = 0.4  # s in which not even a thread that does nothing was run
 STOLEN = 0.25  # of the time that was wanted, by other machines of the same host
+# What no machine is to blame for.
+NO_EXCUSE = re.compile(r"Sanitizer|runtime error:|signal \d|SIGSEGV|SIGABRT|core dumped|leaked:")
+
+
+def excuses(starvation, failure):
+    """May it have been the machine? starvation: Watch.end(); failure: what the test said."""
+    return bool(starvation) and not NO_EXCUSE.search(failure)
 
 
 def _processor():
